@@ -1,0 +1,1 @@
+//! The grades, as types that only the act they name can make.

@@ -1,0 +1,393 @@
+//! What the ledger holds: one record a statement.
+//!
+//! A record is a canonical bencoded dictionary of at most [`RECORD_BYTES_MAX`] bytes. Its fields are
+//! the rows of `fields.rs`; tags are never reused, fields never change meaning, and unknown tags
+//! survive re-encoding. Everything but [`Body::Mark`] and [`Body::RunStarted`] is emitted by the
+//! observer machine, so replaying the journal gives the same bytes again.
+
+use std::net::{IpAddr, SocketAddr};
+
+use skep_hash::{Sha1Digest, Sha256Digest};
+use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
+
+use crate::{
+    clock::UtcInterval,
+    journal::{CaptureOffset, ConnId, ConnectFailure, EndKind},
+};
+
+/// Greatest size of an encoded record.
+pub const RECORD_BYTES_MAX: usize = 65_535;
+
+/// The place of a target in the run's list, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetIndex(pub u32);
+
+/// A record: when, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Which run of this ledger, from 1.
+    pub run: u32,
+    /// The run's monotonic time.
+    pub at: Moment,
+    /// The same as UTC, by the clock samples so far.
+    pub utc: UtcInterval,
+    /// What.
+    pub body: Body,
+    /// Fields that this version does not know, kept as they came (key, raw bencoded value).
+    pub unknown: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Where the bytes are that a statement rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// The packet block that holds the first of the bytes.
+    pub capture: CaptureOffset,
+    /// Offset of the first byte in what this connection delivered (0 for a datagram).
+    pub stream: u64,
+    /// How many bytes, message framing included.
+    pub len: u32,
+    /// SHA-256 of those bytes.
+    pub digest: Sha256Digest,
+}
+
+/// Who named an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedBy {
+    /// A tracker, by its URL.
+    Tracker {
+        /// As the torrent has it.
+        url: String,
+    },
+    /// A peer, by peer exchange (BEP 11) on this connection.
+    Pex {
+        /// The connection on which it said so.
+        conn: ConnId,
+    },
+    /// It connected to us.
+    Incoming,
+    /// The operator named it in the run's configuration.
+    Operator,
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A run begins. Written before anything was asked.
+    RunStarted {
+        /// `CARGO_PKG_VERSION` of the observer.
+        version: String,
+        /// SHA-256 of the running binary's file.
+        binary: Sha256Digest,
+        /// Compiler, target and profile, as the build recorded them.
+        build: String,
+        /// SHA-256 of the encoded configuration (a blob in the observation's folder), which holds
+        /// the rule by which endpoints are chosen and the seed.
+        config: Sha256Digest,
+        /// SHA-256 of each target's torrent file (blobs), in target order.
+        targets: Vec<Sha256Digest>,
+    },
+    /// A swarm that the run watches.
+    Target {
+        /// Its place in the list.
+        target: TargetIndex,
+        /// Info-hash.
+        info_hash: InfoHash,
+        /// SHA-256 of the torrent file.
+        torrent: Sha256Digest,
+        /// Name in the torrent.
+        name: String,
+        /// Size of the content in bytes.
+        size_bytes: u64,
+        /// Piece length in bytes.
+        piece_len: u32,
+        /// Number of pieces.
+        piece_count: u32,
+    },
+    /// A clock sample.
+    Clock {
+        /// The kernel's bound on the error, in microseconds.
+        error_us_max: u64,
+    },
+    /// A tracker was asked.
+    TrackerAsked {
+        /// For which swarm.
+        target: TargetIndex,
+        /// Its URL.
+        url: String,
+        /// TCP connection for HTTP trackers.
+        conn: Option<ConnId>,
+        /// Where the question went; `None` while the name is not resolved.
+        remote: Option<SocketAddr>,
+    },
+    /// A tracker answered.
+    TrackerAnswered {
+        /// For which swarm.
+        target: TargetIndex,
+        /// Its URL.
+        url: String,
+        /// Where the answer came from.
+        remote: SocketAddr,
+        /// Complete peers, as it says.
+        complete: Option<u32>,
+        /// Incomplete peers, as it says.
+        incomplete: Option<u32>,
+        /// How many endpoints it named.
+        peer_count: u32,
+        /// Seconds until it wants to be asked again.
+        interval_secs: u32,
+        /// The answer's bytes.
+        source: Source,
+    },
+    /// A tracker gave no usable answer.
+    TrackerFailed {
+        /// For which swarm.
+        target: TargetIndex,
+        /// Its URL.
+        url: String,
+        /// What was wrong, in the words of the error type.
+        error: String,
+    },
+    /// Someone named an endpoint (once for each endpoint and source, and again when a source names
+    /// it after an hour).
+    Listed {
+        /// In which swarm.
+        target: TargetIndex,
+        /// The endpoint.
+        endpoint: SocketAddr,
+        /// Who named it.
+        by: NamedBy,
+        /// The bytes in which it is named; `None` for `Incoming` and `Operator`.
+        source: Option<Source>,
+    },
+    /// We decided to connect.
+    Attempted {
+        /// In which swarm.
+        target: TargetIndex,
+        /// The connection's number.
+        conn: ConnId,
+        /// The endpoint.
+        endpoint: SocketAddr,
+    },
+    /// The attempt failed.
+    AttemptFailed {
+        /// The connection's number.
+        conn: ConnId,
+        /// Why.
+        reason: ConnectFailure,
+    },
+    /// The TCP connection stands (grade `Reached`), ours or theirs.
+    Reached {
+        /// In which swarm; `None` while an incoming connection has not said.
+        target: Option<TargetIndex>,
+        /// The connection's number.
+        conn: ConnId,
+        /// Our address and port.
+        local: SocketAddr,
+        /// Its address and port.
+        endpoint: SocketAddr,
+        /// Whether it connected to us.
+        incoming: bool,
+    },
+    /// It completed a handshake for this info-hash that is not an echo of ours (grade `Joined`).
+    Joined {
+        /// In which swarm.
+        target: TargetIndex,
+        /// The connection's number.
+        conn: ConnId,
+        /// Its peer id, as it says.
+        peer_id: PeerId,
+        /// Its reserved bytes.
+        reserved: Reserved,
+        /// The client that the peer id names.
+        client: String,
+        /// The handshake's bytes.
+        source: Source,
+    },
+    /// Its extension handshake (BEP 10): claims.
+    Extended {
+        /// The connection's number.
+        conn: ConnId,
+        /// Client name and version.
+        client: Option<String>,
+        /// Listening port.
+        listen_port: Option<u16>,
+        /// Upload only (BEP 21).
+        upload_only: Option<bool>,
+        /// Our address as it sees us.
+        your_ip: Option<IpAddr>,
+        /// The message's bytes.
+        source: Source,
+    },
+    /// It said which pieces it has (grade `Claimed`).
+    ClaimedSet {
+        /// The connection's number.
+        conn: ConnId,
+        /// `bitfield`, `have_all`, `have_none` or `upload_only`.
+        how: ClaimKind,
+        /// How many pieces it claims.
+        pieces: u32,
+        /// Share of all pieces in parts per million.
+        share_ppm: u32,
+        /// Pieces that it claims now and did not claim when it was last heard, if that was in this
+        /// run: gained in between.
+        gained: u32,
+        /// When it was last heard to claim a set, for `gained`: run time.
+        since: Option<Moment>,
+        /// The message's bytes.
+        source: Source,
+    },
+    /// It said that it has gained a piece (`have`): a claim, and an interval from the last thing
+    /// heard of this piece to now.
+    ClaimedGain {
+        /// The connection's number.
+        conn: ConnId,
+        /// The piece.
+        piece: PieceIndex,
+        /// How many pieces it claims now.
+        pieces: u32,
+        /// Share of all pieces in parts per million.
+        share_ppm: u32,
+        /// The message's bytes.
+        source: Source,
+    },
+    /// What it offers at this moment: pieces that it claims while it unchokes us, or allows us to
+    /// fetch though choked (BEP 6). Written whenever that changes.
+    Offers {
+        /// The connection's number.
+        conn: ConnId,
+        /// How many pieces it offers.
+        pieces: u32,
+        /// Share of all pieces in parts per million.
+        share_ppm: u32,
+        /// Whether it chokes us.
+        choked: bool,
+        /// The bytes of the message that changed it.
+        source: Source,
+    },
+    /// We asked for all the blocks of a piece, or for one.
+    PieceAsked {
+        /// The connection's number.
+        conn: ConnId,
+        /// The piece.
+        piece: PieceIndex,
+        /// How many blocks.
+        blocks: u32,
+    },
+    /// It refused a block (BEP 6, or by choking).
+    Refused {
+        /// The connection's number.
+        conn: ConnId,
+        /// The block.
+        block: Block,
+    },
+    /// The bytes of a block that we asked for came on this connection (grade `Delivered`).
+    Delivered {
+        /// The connection's number.
+        conn: ConnId,
+        /// The block.
+        block: Block,
+        /// The message's bytes, payload included.
+        source: Source,
+    },
+    /// All blocks of a piece came on this connection and hash to the torrent (grade `Verified`).
+    Verified {
+        /// The connection's number.
+        conn: ConnId,
+        /// The piece.
+        piece: PieceIndex,
+        /// Its digest, which is the torrent's.
+        sha1: Sha1Digest,
+    },
+    /// All blocks of a piece came on this connection and do not hash to the torrent.
+    Refuted {
+        /// The connection's number.
+        conn: ConnId,
+        /// The piece.
+        piece: PieceIndex,
+        /// The torrent's digest.
+        expected: Sha1Digest,
+        /// The digest of what came.
+        got: Sha1Digest,
+    },
+    /// The whole content came, verified, from this endpoint (grade `Whole`).
+    Whole {
+        /// The connection on which the last piece came.
+        conn: ConnId,
+    },
+    /// It broke the protocol, in the words and numbers of `skep_proto::peer::Violation`.
+    Violated {
+        /// The connection's number.
+        conn: ConnId,
+        /// What.
+        violation: String,
+    },
+    /// The connection is over.
+    Closed {
+        /// The connection's number.
+        conn: ConnId,
+        /// Who ended it and how.
+        how: CloseKind,
+        /// Bytes that came.
+        bytes_in: u64,
+        /// Bytes that went.
+        bytes_out: u64,
+        /// SHA-256 of all that came.
+        digest_in: Sha256Digest,
+        /// SHA-256 of all that went.
+        digest_out: Sha256Digest,
+        /// Payload bytes that we sent. Always zero: there is no code that sends one.
+        payload_out: u64,
+    },
+    /// The journal and the capture up to here belong to the ledger up to here. Written by the
+    /// driver with every checkpoint; covers every record before it.
+    Mark {
+        /// Journal length in bytes.
+        journal_len: u64,
+        /// SHA-256 of that much of the journal.
+        journal: Sha256Digest,
+        /// Capture length in bytes.
+        capture_len: u64,
+        /// SHA-256 of that much of the capture.
+        capture: Sha256Digest,
+    },
+    /// The run ended as planned.
+    RunEnded {
+        /// How many endpoints were listed.
+        endpoints: u32,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+    /// A kind that this version does not know, kept as it came.
+    Unknown {
+        /// The kind's name.
+        kind: String,
+    },
+}
+
+/// Which message claimed a set of pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClaimKind {
+    /// `bitfield`.
+    Bitfield,
+    /// `have_all` (BEP 6).
+    HaveAll,
+    /// `have_none` (BEP 6).
+    HaveNone,
+    /// `upload_only` in the extension handshake (BEP 21): claims to want nothing more.
+    UploadOnly,
+}
+
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CloseKind {
+    /// The other end, or an error.
+    Them(EndKind),
+    /// We did, because the visit was done.
+    UsDone,
+    /// We did, because nothing came for too long.
+    UsIdle,
+    /// We did, because it broke the protocol.
+    UsViolation,
+    /// We did, because the run ended.
+    UsStopped,
+}

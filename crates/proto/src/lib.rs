@@ -1,0 +1,4 @@
+//! Protocol machines: plain values into which bytes and time go, and out of which bytes, deadlines,
+//! jobs and events come. No clock, socket, file, thread or unseeded randomness.
+
+pub mod peer;

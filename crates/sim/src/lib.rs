@@ -1,0 +1,1 @@
+//! Virtual time and network around the machines.

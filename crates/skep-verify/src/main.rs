@@ -1,0 +1,3 @@
+//! `skep-verify`: checks a bundle, offline.
+
+fn main() {}

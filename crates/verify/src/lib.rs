@@ -1,0 +1,1 @@
+//! Replay of logged inputs, and every check of a bundle.

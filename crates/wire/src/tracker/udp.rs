@@ -1,0 +1,1 @@
+//! Announce and scrape over UDP (BEP 15).

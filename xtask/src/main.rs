@@ -1,0 +1,3 @@
+//! Everything that builds, checks and measures skep: `cargo xtask`.
+
+fn main() {}
