@@ -1,3 +1,53 @@
 //! Everything that builds, checks and measures skep: `cargo xtask`.
+//!
+//! One file a task. `cargo xtask test` is the one test command of the project: it runs every phase
+//! in order, installs what a phase needs, and says what it skipped and why.
 
-fn main() {}
+mod bench;
+mod docs;
+mod fuzz;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  test [PHASE...] [--long]   every check in order, or only the named phases:
+                             fmt clippy tidy unit release demo fuzz interop
+                             --long: hundreds of seeds, 10 minutes a fuzz target
+  tidy                       layering, file sizes and the other rules of docs/style.md
+  docs [--check]             write the generated pages of docs/ (or check that they are current)
+  fuzz [TARGET] [SECONDS]    fuzz one target or all of them, 10 s each
+  bench [NAME...] [--reps N] [--mib N]
+                             measure skep beside its peers: create recheck transfer ledger
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
+    let outcome = match args.first().map(String::as_str) {
+        Some("test") => test::run(rest),
+        Some("tidy") => tidy::run(),
+        Some("docs") => docs::run(rest),
+        Some("fuzz") => fuzz::run(rest),
+        Some("bench") => bench::run(rest),
+        Some("help" | "-h" | "--help") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -58,11 +58,19 @@ pub(crate) struct CmdError {
 
 impl CmdError {
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { kind: Kind::Usage, error: error.into(), hint: None }
+        Self {
+            kind: Kind::Usage,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn surroundings(error: impl Into<anyhow::Error>) -> Self {
-        Self { kind: Kind::Surroundings, error: error.into(), hint: None }
+        Self {
+            kind: Kind::Surroundings,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -32,12 +32,18 @@ pub enum BitfieldError {
 impl Bitfield {
     /// The empty set for a torrent of `piece_count` pieces.
     pub fn empty(piece_count: u32) -> Self {
-        Self { bytes: vec![0; piece_count.div_ceil(8) as usize], piece_count }
+        Self {
+            bytes: vec![0; piece_count.div_ceil(8) as usize],
+            piece_count,
+        }
     }
 
     /// The full set.
     pub fn full(piece_count: u32) -> Self {
-        let mut full = Self { bytes: vec![0xff; piece_count.div_ceil(8) as usize], piece_count };
+        let mut full = Self {
+            bytes: vec![0xff; piece_count.div_ceil(8) as usize],
+            piece_count,
+        };
         let spare = full.bytes.len() as u32 * 8 - piece_count;
         if let Some(last) = full.bytes.last_mut() {
             *last <<= spare;
@@ -53,7 +59,10 @@ impl Bitfield {
     pub fn from_bytes(bytes: &[u8], piece_count: u32) -> Result<Self, BitfieldError> {
         let expected = piece_count.div_ceil(8) as usize;
         if bytes.len() != expected {
-            return Err(BitfieldError::Len { got: bytes.len(), expected });
+            return Err(BitfieldError::Len {
+                got: bytes.len(),
+                expected,
+            });
         }
         let spare = expected as u32 * 8 - piece_count;
         if let Some(&last) = bytes.last()
@@ -62,7 +71,10 @@ impl Bitfield {
         {
             return Err(BitfieldError::SpareBits { last });
         }
-        Ok(Self { bytes: bytes.to_vec(), piece_count })
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            piece_count,
+        })
     }
 
     /// The bytes as they go on the wire.
@@ -110,7 +122,9 @@ impl Bitfield {
 
     /// The pieces in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = PieceIndex> {
-        (0..self.piece_count).map(PieceIndex).filter(|&piece| self.has(piece))
+        (0..self.piece_count)
+            .map(PieceIndex)
+            .filter(|&piece| self.has(piece))
     }
 
     /// The share of the torrent's pieces in the set, in parts per million (0 for no pieces).

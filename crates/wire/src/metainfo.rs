@@ -78,6 +78,8 @@ impl Info {
     /// The length of `piece` in bytes; 0 for an index outside the torrent.
     pub fn piece_size(&self, piece: PieceIndex) -> u32 {
         let begin = u64::from(piece.0) * u64::from(self.piece_len);
-        self.size_bytes.saturating_sub(begin).min(u64::from(self.piece_len)) as u32
+        self.size_bytes
+            .saturating_sub(begin)
+            .min(u64::from(self.piece_len)) as u32
     }
 }

@@ -25,7 +25,11 @@ impl<T> Checked<T> {
         expected: skep_hash::Sha1Digest,
     ) -> Result<Self, skep_hash::Sha1Digest> {
         let got = skep_hash::sha1(bytes);
-        if got == expected { Ok(Self(value)) } else { Err(got) }
+        if got == expected {
+            Ok(Self(value))
+        } else {
+            Err(got)
+        }
     }
 
     /// The value that was checked.

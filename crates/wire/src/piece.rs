@@ -22,6 +22,10 @@ pub const BLOCK_LEN: u32 = 16 * 1024;
 pub fn blocks_of(piece: PieceIndex, piece_len: u32) -> impl Iterator<Item = Block> {
     (0..piece_len.div_ceil(BLOCK_LEN)).map(move |n| {
         let begin = n * BLOCK_LEN;
-        Block { piece, begin, len: BLOCK_LEN.min(piece_len - begin) }
+        Block {
+            piece,
+            begin,
+            len: BLOCK_LEN.min(piece_len - begin),
+        }
     })
 }

@@ -1,0 +1,78 @@
+//! Measuring skep beside its peers, with the scripts of bench/peers: the same code measures all of
+//! them in the same run. Prints the medians; `--keep FILE` appends the raw JSON lines.
+
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell;
+
+/// Name, and the script with its arguments (`REPS` is replaced).
+const BENCHES: &[(&str, &[&str])] = &[
+    ("create", &["$PY", "h1_create.py", "REPS"]),
+    ("recheck", &["$PY", "h3_recheck.py", "REPS"]),
+    ("transfer", &["$PY", "h2_transfer.py", "all", "all", "REPS"]),
+    ("ledger", &["$PY", "h9_ledger.py", "REPS"]),
+];
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let value = |name: &str| {
+        let at = args.iter().position(|arg| arg == name)?;
+        args.get(at + 1).cloned()
+    };
+    let reps = value("--reps").unwrap_or_else(|| "3".into());
+    let mib = value("--mib").unwrap_or_else(|| "1024".into());
+    let names: Vec<&String> = args
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| {
+            !args[at.saturating_sub(1)..=*at]
+                .iter()
+                .any(|arg| arg.starts_with("--"))
+        })
+        .map(|(_, arg)| arg)
+        .collect();
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| BENCHES.iter().all(|(have, _)| *have != name.as_str()))
+    {
+        bail!("no bench is called {unknown}");
+    }
+    shell::run(shell::cargo(&["build", "--release", "--package", "skep"]))?;
+    shell::run(shell::command("bash", &["bench/peers/install.sh"]))?;
+    let keep = value("--keep").unwrap_or_else(|| "target/bench.jsonl".into());
+    let keep = shell::root().join(keep);
+    let mut lines = Vec::new();
+    for (name, script) in BENCHES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted.as_str() == *name) {
+            continue;
+        }
+        println!("== {name}, {mib} MiB, {reps} runs");
+        let script = script.join(" ").replace("REPS", &reps);
+        let line = format!("cd bench/peers && . ./env.sh && exec ./quiet.sh {script}");
+        let mut command: Command = shell::command("bash", &["-c", &line]);
+        command
+            .env("SIZE_MIB", &mib)
+            .env("NET", "10.77")
+            .stderr(Stdio::inherit());
+        command.env("SKEP", shell::root().join("target/release/skep"));
+        lines.push(shell::output(command).with_context(|| format!("bench {name}"))?);
+    }
+    fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&keep)
+        .and_then(|mut file| file.write_all(lines.concat().as_bytes()))
+        .with_context(|| format!("write {}", keep.display()))?;
+    let latest = shell::root().join("target/bench-latest.jsonl");
+    fs::write(&latest, lines.concat())?;
+    let latest = latest.to_str().context("path is not UTF-8")?.to_owned();
+    shell::run(shell::command(
+        "python3",
+        &["bench/peers/summarize.py", &latest],
+    ))
+}
