@@ -1,1 +1,5 @@
 //! Sockets, files, clocks and drivers.
+
+pub mod clock;
+pub mod disk;
+pub mod session;
