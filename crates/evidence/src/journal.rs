@@ -52,6 +52,9 @@ pub enum Input {
         conn: ConnId,
         /// Our end.
         local: SocketAddr,
+        /// The other end: what the machine asked for. It stands here too, so that the capture can
+        /// be rendered from the journal without the machine; the verifier compares the two.
+        remote: SocketAddr,
     },
     /// A connection that the machine asked for could not be made.
     Failed {

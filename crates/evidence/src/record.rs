@@ -18,6 +18,13 @@ use crate::{
 /// Greatest size of an encoded record.
 pub const RECORD_BYTES_MAX: usize = 65_535;
 
+/// The version of the record format that this build writes.
+pub const FORMAT: u32 = 1;
+
+/// Greatest length of a text in a record, in bytes. A stranger's longer text is cut at the last
+/// character that fits, so that no stranger can make a record too large to keep.
+pub const TEXT_BYTES_MAX: usize = 2_048;
+
 /// The place of a target in the run's list, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetIndex(pub u32);
@@ -74,6 +81,10 @@ pub enum NamedBy {
 pub enum Body {
     /// A run begins. Written before anything was asked.
     RunStarted {
+        /// Version of the record format, [`FORMAT`].
+        format: u32,
+        /// The observer's name: the origin line of its ledger's checkpoints.
+        observer: String,
         /// `CARGO_PKG_VERSION` of the observer.
         version: String,
         /// SHA-256 of the running binary's file.
@@ -144,6 +155,8 @@ pub enum Body {
         target: TargetIndex,
         /// Its URL.
         url: String,
+        /// Where the question went; `None` while the name was not resolved.
+        remote: Option<SocketAddr>,
         /// What was wrong, in the words of the error type.
         error: String,
     },
@@ -167,6 +180,8 @@ pub enum Body {
         conn: ConnId,
         /// The endpoint.
         endpoint: SocketAddr,
+        /// By which transport.
+        transport: Transport,
     },
     /// The attempt failed.
     AttemptFailed {
@@ -187,6 +202,8 @@ pub enum Body {
         endpoint: SocketAddr,
         /// Whether it connected to us.
         incoming: bool,
+        /// By which transport.
+        transport: Transport,
     },
     /// It completed a handshake for this info-hash that is not an echo of ours (grade `Joined`).
     Joined {
@@ -243,6 +260,10 @@ pub enum Body {
         conn: ConnId,
         /// The piece.
         piece: PieceIndex,
+        /// When it was last heard to claim a set or a piece without claiming this one: it gained
+        /// the piece, if what it says is true, between then and this record's time. `None` if it
+        /// never said what it has.
+        since: Option<Moment>,
         /// How many pieces it claims now.
         pieces: u32,
         /// Share of all pieces in parts per million.
@@ -279,6 +300,8 @@ pub enum Body {
         conn: ConnId,
         /// The block.
         block: Block,
+        /// The bytes of its message.
+        source: Source,
     },
     /// The bytes of a block that we asked for came on this connection (grade `Delivered`).
     Delivered {
@@ -320,6 +343,8 @@ pub enum Body {
         conn: ConnId,
         /// What.
         violation: String,
+        /// The bytes of the message, or the last that came; `None` if none came.
+        source: Option<Source>,
     },
     /// The connection is over.
     Closed {
@@ -350,6 +375,17 @@ pub enum Body {
         /// SHA-256 of that much of the capture.
         capture: Sha256Digest,
     },
+    /// The run before this one ended in a crash, and what it had not made durable was cut when the
+    /// ledger was opened again. Written by the driver under the number of the run that was cut,
+    /// before its last [`Body::Mark`].
+    RunCut {
+        /// Bytes cut from the end of its journal.
+        journal_cut: u64,
+        /// Bytes cut from the end of its capture.
+        capture_cut: u64,
+        /// Bytes cut from the end of the ledger's pending file.
+        ledger_cut: u64,
+    },
     /// The run ended as planned.
     RunEnded {
         /// How many endpoints were listed.
@@ -362,6 +398,19 @@ pub enum Body {
         /// The kind's name.
         kind: String,
     },
+}
+
+/// How bytes travel between us and an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// TCP, plain.
+    Tcp,
+    /// TCP under message stream encryption.
+    TcpMse,
+    /// uTP (BEP 29), plain.
+    Utp,
+    /// uTP under message stream encryption.
+    UtpMse,
 }
 
 /// Which message claimed a set of pieces.
