@@ -72,6 +72,12 @@ pub enum NamedBy {
     },
     /// It connected to us.
     Incoming,
+    /// The other end of this incoming connection named it as its listening port (BEP 10 `p`), at
+    /// the address that it connected from. A claim, which links the two only as a claim.
+    ListenPort {
+        /// The connection on which it said so.
+        conn: ConnId,
+    },
     /// The operator named it in the run's configuration.
     Operator,
 }
@@ -345,6 +351,18 @@ pub enum Body {
         violation: String,
         /// The bytes of the message, or the last that came; `None` if none came.
         source: Option<Source>,
+    },
+    /// A named limit was reached, and something that somebody sent was not kept or not followed.
+    /// Written once for each target or connection and limit.
+    Limited {
+        /// In which swarm, where one is concerned.
+        target: Option<TargetIndex>,
+        /// On which connection, where one is concerned.
+        conn: Option<ConnId>,
+        /// The limit's name, as in the documentation of the observer.
+        limit: String,
+        /// The limit.
+        value: u64,
     },
     /// The connection is over.
     Closed {

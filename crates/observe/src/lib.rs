@@ -7,82 +7,25 @@
 //! What it is not: it uploads no payload (no code here can), it sends no peer exchange, and it
 //! never says more than a grade allows.
 
-use std::net::SocketAddr;
+mod action;
+mod config;
+mod fault;
 
-use skep_evidence::{
-    journal::{ConnId, Entry, QueryId},
-    record::Record,
-};
+use skep_evidence::{journal::Entry, record::Record};
+use skep_hash::Sha256Digest;
 use skep_wire::{Moment, metainfo::Metainfo};
 
-/// What the operator decided before the run. Encoded canonically (bencode) into a blob that
-/// `RunStarted` commits to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Which run of the ledger, from 1.
-    pub run: u32,
-    /// Our listening port, announced to trackers and in extension handshakes.
-    pub listen_port: u16,
-    /// From this the peer ids and every random choice are derived; drawn before the run.
-    pub seed: [u8; 32],
-    /// Endpoints that the operator names (target index, endpoint).
-    pub endpoints: Vec<(u32, SocketAddr)>,
-    /// Pieces asked of a willing peer in one visit.
-    pub pieces_per_visit: u32,
-    /// Whether to fetch the whole content from a willing peer over its visits (grade `Whole`).
-    pub whole: bool,
-    /// Seconds between the end of a visit and the next one to the same endpoint.
-    pub revisit_secs: u32,
-    /// Seconds that a visit lasts at most: how long a connection is kept to listen to haves.
-    pub visit_secs: u32,
-    /// Milliseconds until an unanswered connect counts as timed out.
-    pub connect_ms: u32,
-    /// Greatest number of connections at once.
-    pub conns_max: u32,
-    /// Seconds between announces to one tracker, unless it asks for longer.
-    pub announce_secs: u32,
-}
+pub use action::Action;
+pub use config::{Config, ConfigError};
+pub use fault::Fault;
 
-/// What the driver must do. Actions come in order; each has an outcome that comes back as an entry.
+/// A swarm to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Look a name up; answer with `Input::Resolved`.
-    Resolve {
-        /// The look-up's number.
-        query: QueryId,
-        /// The name.
-        host: String,
-    },
-    /// Connect; answer with `Input::Opened` or `Input::Failed` within `timeout_ms`.
-    Connect {
-        /// The connection's number.
-        conn: ConnId,
-        /// Where to.
-        remote: SocketAddr,
-        /// When to give up.
-        timeout_ms: u32,
-    },
-    /// Send on a connection; each part that the system takes comes back as `Input::Sent`.
-    Send {
-        /// The connection.
-        conn: ConnId,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Close a connection. No entry for it may come after.
-    Close {
-        /// The connection.
-        conn: ConnId,
-    },
-    /// Send a datagram; answer with `Input::DatagramSent`.
-    SendTo {
-        /// Where to.
-        remote: SocketAddr,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// The run is over: nothing more will be asked.
-    Finished,
+pub struct Target {
+    /// SHA-256 of the torrent file's bytes.
+    pub torrent: Sha256Digest,
+    /// The torrent.
+    pub metainfo: Metainfo,
 }
 
 /// The observer machine.
@@ -92,13 +35,19 @@ pub struct Observer {}
 #[allow(unused_variables, clippy::todo)]
 impl Observer {
     /// Starts a run. `targets` are in the order that `RunStarted` commits to.
-    pub fn new(config: Config, targets: Vec<Metainfo>) -> Self {
+    pub fn new(config: Config, targets: Vec<Target>) -> Self {
         todo!("observe")
     }
 
     /// Feeds one journal entry; `bytes` are what it points at in the capture (empty where it points
-    /// at nothing).
-    pub fn handle_entry(&mut self, entry: &Entry, bytes: &[u8]) {
+    /// at nothing). Drain [`Observer::poll_record`] and [`Observer::poll_action`] to `None` before
+    /// the next.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]: the entry is none that a driver of this machine can make after the ones before. A
+    /// live driver that sees one has broken its contract; in a replay the journal was altered.
+    pub fn handle_entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Fault> {
         todo!("observe")
     }
 

@@ -1,0 +1,55 @@
+//! Entries that cannot be.
+
+use skep_evidence::journal::{ConnId, QueryId};
+use skep_wire::Moment;
+
+/// A journal entry that no driver of this machine can make after the ones before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The first entry is not a clock sample.
+    #[error("the first entry is no clock sample")]
+    NoClock,
+    /// Time goes backwards.
+    #[error("entry at {at:?} comes after one at {last:?}")]
+    Backwards {
+        /// This entry's moment.
+        at: Moment,
+        /// The moment of the one before.
+        last: Moment,
+    },
+    /// An entry names a connection that is not in the state for it.
+    #[error("entry {input} for connection {} which is not open for it", conn.0)]
+    Conn {
+        /// The connection.
+        conn: ConnId,
+        /// The kind of the entry.
+        input: &'static str,
+    },
+    /// An answer to a look-up that is not outstanding.
+    #[error("answer to look-up {} which is not outstanding", query.0)]
+    Query {
+        /// The look-up.
+        query: QueryId,
+    },
+    /// An entry points at another number of bytes than it says.
+    #[error("entry says {said} bytes, the capture holds {got}")]
+    Len {
+        /// What the entry says.
+        said: u32,
+        /// How many bytes came with it.
+        got: usize,
+    },
+    /// Bytes are said to have been sent that the machine did not queue.
+    #[error("bytes sent on connection {} are not those that were queued", conn.0)]
+    NotQueued {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// A datagram is said to have been sent that the machine did not queue.
+    #[error("a datagram was sent that is not the oldest that was queued")]
+    DatagramNotQueued,
+    /// An entry after the run's end.
+    #[error("entry after the end of the run")]
+    AfterEnd,
+}
