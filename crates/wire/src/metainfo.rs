@@ -3,7 +3,7 @@
 
 use skep_hash::Sha1Digest;
 
-use crate::{InfoHash, PieceIndex};
+use crate::{Block, InfoHash, PieceIndex, bencode};
 
 /// A torrent file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +65,103 @@ pub struct File {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A dictionary's keys are not in order.
-    UnsortedKeys,
+    /// The file is not canonical bencode.
+    NotCanonical(bencode::Noted),
+    /// The torrent is a hybrid (BEP 52); only its version 1 part is read.
+    Hybrid,
+    /// A name is not UTF-8; the bytes that are not are shown as `%XX`.
+    NameNotUtf8 {
+        /// The bytes as they came.
+        name: Vec<u8>,
+    },
+    /// Two paths differ only in case, so a file system that ignores case cannot hold both.
+    CaseConflict {
+        /// The later path.
+        path: String,
+    },
+    /// A field that skep does not need has a wrong type or value, and is left out.
+    FieldIgnored {
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// Torrent files longer than this are refused. One of 2 million pieces has 40 MB of digests.
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Torrents of more files are refused.
+pub const FILES_MAX: usize = 1_000_000;
+
+/// Greater piece lengths are refused: a piece is held in memory while it is fetched.
+pub const PIECE_LEN_MAX: u32 = 512 * 1024 * 1024;
+
+/// Why a torrent file is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetainfoError {
+    /// Not bencode.
+    #[error("not a torrent file: {0}")]
+    Bencode(#[from] bencode::DecodeError),
+    /// A version 2 torrent without a version 1 part (BEP 52).
+    #[error("torrent is of version 2 only, which is not supported yet")]
+    V2Only,
+}
+
+impl Metainfo {
+    /// Reads a torrent file.
+    ///
+    /// # Errors
+    ///
+    /// [`MetainfoError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
+        let _ = bytes;
+        todo!()
+    }
+}
+
+/// A torrent file to be written: what is in it besides what follows from that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The info dictionary. `offset`s and `size_bytes` are made again from the lengths.
+    pub info: Info,
+    /// Trackers in tiers.
+    pub tiers: Vec<Vec<String>>,
+    /// `url-list`.
+    pub web_seeds: Vec<String>,
+    /// `comment`.
+    pub comment: Option<String>,
+    /// `created by`.
+    pub created_by: Option<String>,
+    /// `creation date`, seconds since 1970 in UTC.
+    pub creation_date: Option<i64>,
+}
+
+impl Draft {
+    /// The canonical torrent file: the same draft gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`MetainfoError`] that reading the file again would give.
+    pub fn encode(&self) -> Result<Vec<u8>, MetainfoError> {
+        todo!()
+    }
+}
+
+/// A part of one file that a range of the content covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Index in [`Info::files`].
+    pub file: usize,
+    /// Offset of the first byte in the file.
+    pub offset: u64,
+    /// Length in bytes, never 0.
+    pub len: u64,
+}
+
+/// Returns the piece length for content of `size_bytes`.
+pub fn piece_len_for(size_bytes: u64) -> u32 {
+    let _ = size_bytes;
+    todo!()
 }
 
 impl Info {
@@ -81,5 +176,24 @@ impl Info {
         self.size_bytes
             .saturating_sub(begin)
             .min(u64::from(self.piece_len)) as u32
+    }
+
+    /// The parts of files that `len` bytes of content from `begin` cover, in order; empty files have
+    /// none, and what lies beyond the content is left out.
+    pub fn spans(&self, begin: u64, len: u64) -> impl Iterator<Item = Span> + '_ {
+        let _ = (begin, len);
+        std::iter::empty()
+    }
+
+    /// The parts of files that a piece covers.
+    pub fn piece_spans(&self, piece: PieceIndex) -> impl Iterator<Item = Span> + '_ {
+        let begin = u64::from(piece.0) * u64::from(self.piece_len);
+        self.spans(begin, self.piece_size(piece).into())
+    }
+
+    /// The parts of files that a block covers.
+    pub fn block_spans(&self, block: Block) -> impl Iterator<Item = Span> + '_ {
+        let piece = u64::from(block.piece.0) * u64::from(self.piece_len);
+        self.spans(piece + u64::from(block.begin), block.len.into())
     }
 }
