@@ -43,6 +43,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         bail!("no bench is called {unknown}");
     }
     shell::run(shell::cargo(&["build", "--release", "--package", "skep"]))?;
+    shell::run(shell::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "skep-net",
+        "--example",
+        "ledger-appends",
+    ]))?;
     shell::run(shell::command("bash", &["bench/peers/install.sh"]))?;
     let keep = value("--keep").unwrap_or_else(|| "target/bench.jsonl".into());
     let keep = shell::root().join(keep);
@@ -60,6 +68,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             .env("NET", "10.77")
             .stderr(Stdio::inherit());
         command.env("SKEP", shell::root().join("target/release/skep"));
+        command.env(
+            "SKEP_LEDGER",
+            shell::root().join("target/release/examples/ledger-appends"),
+        );
         lines.push(shell::output(command).with_context(|| format!("bench {name}"))?);
     }
     fs::File::options()

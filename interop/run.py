@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Interoperation with clients that we did not write, on loopback addresses.
+
+  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, observe, tracker-CLIENT; none: all of them
+Needs what bench/peers/install.sh installs, and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
+and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
+Prints one line a case and, last, 'N passed, N failed'."""
+import filecmp, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORK = pathlib.Path(os.environ.get("WORK") or tempfile.mkdtemp(prefix="skep-interop-"))
+os.environ["STATE_DIR"] = str(WORK / "state"); os.environ["BENCH_DIR"] = str(WORK / "data")
+sys.path.insert(0, str(HERE.parent / "bench" / "peers"))
+import clients                                                     # noqa: E402
+from common import Daemon, PY, wait_for, info_hash                 # noqa: E402
+
+SKEP = os.environ.get("SKEP") or str(HERE.parent / "target" / "release" / "skep")
+CLIENTS = ["libtorrent", "aria2", "transmission", "qbittorrent"]
+OCTET = 20 + os.getpid() % 200
+SIZE = 24 * 1024 * 1024 + 12345      # a last piece and a last block that are shorter than the others
+
+
+def ip(n):
+    return f"127.{OCTET}.{case_number}.{n}"
+
+
+case_number = 0
+
+
+def port():
+    s = socket.socket(); s.bind(("127.0.0.1", 0)); p = s.getsockname()[1]; s.close(); return p
+
+
+class Skep(Daemon):
+    """A skep command in the background; its output is in .path."""
+
+    def __init__(self, name, *args):
+        self.path = WORK / f"{case_number}-{name}.log"
+        super().__init__([SKEP, *map(str, args)], log=self.path)
+
+    def text(self):
+        return self.path.read_text(errors="replace")
+
+    def interrupt(self, wait=20):
+        self.stop(signal.SIGINT, wait)
+        return self.p.returncode
+
+
+def tracker():
+    """A skep tracker on HTTP and UDP; returns it and the two announce addresses."""
+    http, udp = port(), port()
+    t = Skep("tracker", "tracker", "--http", f"{ip(1)}:{http}", "--udp", f"{ip(1)}:{udp}", "--interval", "5s")
+    need(wait_for(lambda: accepts(ip(1), http), 10), "the tracker does not listen", t)
+    return t, f"http://{ip(1)}:{http}/announce", f"udp://{ip(1)}:{udp}/announce"
+
+
+def accepts(host, p):
+    try:
+        socket.create_connection((host, p), 1).close(); return True
+    except OSError:
+        return False
+
+
+def need(ok, what, *logs):
+    if not ok:
+        tails = "".join(f"\n--- {l.path.name}\n" + l.text()[-2000:] for l in logs)
+        raise AssertionError(what + tails)
+    return ok
+
+
+def content(name, size=SIZE):
+    """A folder with one large file, one small and one empty; the bytes repeat nowhere."""
+    d = WORK / f"{case_number}" / name
+    (d / "sub").mkdir(parents=True)
+    import random
+    r = random.Random(case_number)
+    (d / "large.bin").write_bytes(r.randbytes(size)); (d / "sub" / "small.txt").write_bytes(r.randbytes(54321)); (d / "empty").write_bytes(b"")
+    return d
+
+
+def same(a, b):
+    """Whether every file below a is below b with the same bytes."""
+    for f in sorted(a.rglob("*")):
+        if f.is_file():
+            g = b / f.relative_to(a)
+            if not g.exists() or not filecmp.cmp(f, g, shallow=False): return False
+    return True
+
+
+def torrent_of(path, *trackers):
+    t = WORK / f"{case_number}" / "t.torrent"
+    subprocess.run([SKEP, "create", str(path), "--out", str(t), *sum((["--tracker", x] for x in trackers), [])], check=True, stderr=subprocess.PIPE)
+    return t
+
+
+def client_from_skep(name):
+    """A foreign client downloads from a skep seeder that it finds through a skep tracker."""
+    t, http, udp = tracker(); src = content("src"); torrent = torrent_of(src, http, udp)
+    out = WORK / f"{case_number}" / "out"; out.mkdir()
+    sp, cp = port(), port()
+    seed = Skep("seed", "seed", torrent, src, "--listen", f"{ip(2)}:{sp}", "--peer", f"{ip(3)}:{cp}")
+    c = clients.REG[name]("leech", torrent, out, ip(3), cp, f"-{case_number}")
+    try:
+        need(wait_for(lambda: accepts(ip(2), sp), 20), "the seeder does not listen", seed)
+        c.start(); c.go()
+        told = 0
+        end = time.time() + 60
+        while not c.complete():
+            need(time.time() < end, f"{name} did not finish in 60 s", seed, t)
+            if time.time() > end - 50 + 10 * told and told < 4: c.connect(ip(2), sp); told += 1
+            time.sleep(0.2)
+        need(wait_for(lambda: same(src, out / "src"), 10), f"{name} has other bytes", seed)
+    finally:
+        c.stop(); code = seed.interrupt(); t.interrupt()
+    need(code == 0, f"seed ended with {code} on Ctrl-C", seed)
+
+
+def skep_from_client(name):
+    """A skep downloader fetches from a foreign seeder that it finds through a skep tracker."""
+    t, http, udp = tracker(); src = content("src"); torrent = torrent_of(src, udp, http)
+    out = WORK / f"{case_number}" / "out"; out.mkdir()
+    c = clients.REG[name]("seed", torrent, src.parent, ip(3), port(), f"-{case_number}")
+    g = None
+    try:
+        c.start(); c.go()
+        need(wait_for(c.complete, 60, 0.2), f"{name} does not seed")
+        g = Skep("get", "get", torrent, "--out", out, "--listen", f"{ip(2)}:{port()}")
+        need(wait_for(lambda: not g.alive(), 60, 0.2), "skep get did not finish in 60 s", g, t)
+        need(g.p.returncode == 0, f"skep get ended with {g.p.returncode}", g)
+        need(same(src, out / "src"), "skep has other bytes", g)
+    finally:
+        if g: g.stop()
+        c.stop(); t.interrupt()
+
+
+def observe():
+    """The observer watches a swarm of foreign clients only; libtorrent's own alerts are the answer key, both ways."""
+    t, http, udp = tracker(); src = content("src", 6 * 1024 * 1024); torrent = torrent_of(src, http, udp)
+    base = WORK / f"{case_number}"; watched = base / "watched"
+    keyed = f"{ip(9)}:{port()}"; alerts = base / "alerts.jsonl"
+    key = Daemon([PY, str(HERE / "answer_key.py"), "--save", str(src.parent), "--listen", keyed, "--torrent", str(torrent)],
+                 log=alerts, stdin=subprocess.PIPE, stderr=open(base / "alerts.err", "wb"))
+    seeds = {}
+    for n, name in enumerate(CLIENTS[1:]):
+        copy = base / name; shutil.copytree(src, copy / "src")
+        seeds[name] = clients.REG[name]("seed", torrent, copy, ip(10 + n), port(), f"-{case_number}")
+    o = None
+    try:
+        for s in seeds.values(): s.start(); s.go()
+        need(wait_for(lambda: '"ready"' in alerts.read_text(), 30), "libtorrent does not seed")
+        for name, s in seeds.items(): need(wait_for(s.complete, 60, 0.2), f"{name} does not seed")
+        o = Skep("observe", "observe", torrent, "--out", watched, "--for", "25s", "--bind", ip(2), "--listen", f"{ip(2)}:{port()}",
+                 "--pieces", "4", "--revisit", "8s")
+        need(wait_for(lambda: not o.alive(), 60, 0.2), "observe did not end in its time", o)
+        need(o.p.returncode == 0, f"observe ended with {o.p.returncode}", o)
+        key.p.stdin.write(b"quit\n"); key.p.stdin.flush(); key.p.wait(10)
+    finally:
+        if o: o.stop()
+        for s in seeds.values(): s.stop()
+        key.stop(); t.interrupt()
+    bundle = base / "bundle.tar"
+    for args in (["report", watched], ["bundle", watched, "--out", bundle], ["verify", bundle]):
+        r = subprocess.run([SKEP, *map(str, args)], capture_output=True, text=True)
+        need(r.returncode == 0, f"skep {args[0]} ended with {r.returncode}: {r.stdout[-1500:]}{r.stderr[-1500:]}")
+    records = [json.loads(l) for l in subprocess.run([SKEP, "records", str(watched)], capture_output=True, text=True, check=True).stdout.splitlines()]
+    ends = {r["conn"]: (r["local"], r["endpoint"]) for r in records if r["kind"] == "reached"}
+    ours = set()
+    for r in records:
+        if r["kind"] == "delivered" and ends[r["conn"]][1] == keyed:
+            ours.add((ends[r["conn"]][0], r["piece"], r["begin"] // 16384))
+    theirs = set()
+    for l in alerts.read_text().splitlines():
+        a = json.loads(l)
+        if a["ev"] == "block" and a["to"].startswith(ip(2) + ":"): theirs.add((a["to"], a["piece"], a["block"]))
+    need(ours, "the ledger says that libtorrent delivered nothing", o)
+    need(ours <= theirs, f"delivered in our ledger and not in libtorrent's alerts: {sorted(ours - theirs)[:5]}", o)
+    need(theirs <= ours, f"uploaded by libtorrent's alerts and not in our ledger: {sorted(theirs - ours)[:5]}", o)
+    verified = {ends[r["conn"]][1] for r in records if r["kind"] == "verified"}
+    for name, s in seeds.items():
+        need(f"{s.ip}:{s.port}" in verified, f"{name} seeds and is not verified: {sorted(verified)}", o)
+    need(keyed in verified, "libtorrent seeds and is not verified", o)
+    return f"{len(ours)} blocks agree both ways, {len(verified)} endpoints verified"
+
+
+def dissect():
+    """tshark opens the capture of the observe case, and its BitTorrent dissector names the messages."""
+    found = sorted(WORK.glob("*/watched/runs/*/capture.pcapng"))
+    need(found, "no capture: run the observe case in the same run")
+    if not shutil.which("tshark"): return "SKIPPED: tshark is not installed"
+    out = subprocess.run(["tshark", "-r", str(found[0]), "-d", "tcp.port==1-65535,bittorrent", "-T", "fields", "-e", "bittorrent.msg.type", "-e", "bittorrent.protocol.name"], capture_output=True, text=True)
+    kinds = set(re.findall(r"\d+", out.stdout))
+    need({"5", "7", "6"} <= kinds and "BitTorrent protocol" in out.stdout, f"tshark names only {sorted(kinds)}: {out.stderr[-500:]}")
+    bad = subprocess.run(["tshark", "-r", str(found[0]), "-Y", "_ws.malformed"], capture_output=True, text=True).stdout
+    need(not bad, f"tshark calls packets malformed:\n{bad[:500]}")
+    return f"message types {', '.join(sorted(kinds, key=int))}"
+
+
+CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS},
+         **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "observe": observe, "dissect": dissect}
+
+
+def main():
+    global case_number
+    wanted = sys.argv[1:] or list(CASES)
+    passed = failed = 0
+    for name in wanted:
+        if name not in CASES: sys.exit(f"no case is called {name}: {' '.join(CASES)}")
+        case_number += 1; start = time.time()
+        try:
+            said = CASES[name]() or ""
+            passed += 1; print(f"{name:<26} ok      {time.time() - start:5.1f} s  {said}", flush=True)
+        except Exception as e:
+            failed += 1; print(f"{name:<26} FAILED  {time.time() - start:5.1f} s  {e}", flush=True)
+            if not isinstance(e, AssertionError): traceback.print_exc()
+    print(f"\n{passed} passed, {failed} failed")
+    if failed: print(f"logs and files: {WORK}"); sys.exit(1)
+    shutil.rmtree(WORK, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
