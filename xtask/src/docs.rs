@@ -18,6 +18,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     for (page, text) in [
         ("docs/cli.md", cli()?),
         ("docs/record-fields.md", record_fields()?),
+        ("docs/beps.md", beps()?),
     ] {
         let path = shell::root().join(page);
         if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
