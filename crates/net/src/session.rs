@@ -206,7 +206,19 @@ pub enum What {
         /// The block.
         block: Block,
     },
-    /// We said `have`, or the first set of pieces, to a peer.
+    /// Our handshake has left.
+    HandshakeSent {
+        /// The connection.
+        peer: PeerKey,
+    },
+    /// We said which pieces we have: `bitfield`, `have_all` or `have_none`.
+    SetSent {
+        /// The connection.
+        peer: PeerKey,
+        /// How many pieces it names.
+        pieces: u32,
+    },
+    /// We said `have` to a peer.
     HaveSent {
         /// The connection.
         peer: PeerKey,
