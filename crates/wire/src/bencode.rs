@@ -1,4 +1,27 @@
 //! Bencode (BEP 3): values that borrow from the input and know the raw bytes they came from.
+//!
+//! ```text
+//! integer     "i" ["-"] digits "e"              i-3e
+//! string      length ":" bytes                  4:spam
+//! list        "l" values "e"                    l4:spami1ee
+//! dictionary  "d" (string value)* "e"           d3:cow3:moo4:spam4:eggse
+//! ```
+//!
+//! A value has one canonical encoding: no leading zeroes, no minus zero, keys sorted as raw bytes,
+//! none twice. Where [`Limits::canonical`] is set everything else is an error; elsewhere it is
+//! accepted and noted, because torrents that break these rules are shared and libtorrent reads
+//! them. Everything that a value was read from is kept as [`Node::raw`], so a hash is always over
+//! the bytes that came.
+//!
+//! Decoding and walking recurse, at most [`DEPTH_MAX`] deep.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{decode, decode_noting, decode_prefix};
+pub use encode::{Dict, Encoder, Item};
 
 /// How much a decoder accepts.
 #[derive(Debug, Clone, Copy)]
@@ -156,35 +179,6 @@ pub struct Noted {
 /// How many oddities of one input are kept; the rest add nothing.
 pub const NOTED_MAX: usize = 64;
 
-/// Decodes the whole of `bytes` as one value.
-///
-/// # Errors
-///
-/// [`DecodeError`], also for trailing bytes.
-pub fn decode(bytes: &[u8], limits: Limits) -> Result<Node<'_>, DecodeError> {
-    decode_noting(bytes, limits).map(|(node, _)| node)
-}
-
-/// Like [`decode`], and returns what was not canonical (at most [`NOTED_MAX`]).
-///
-/// # Errors
-///
-/// [`DecodeError`], also for trailing bytes.
-pub fn decode_noting(bytes: &[u8], limits: Limits) -> Result<(Node<'_>, Vec<Noted>), DecodeError> {
-    let _ = (bytes, limits);
-    todo!()
-}
-
-/// Decodes one value from the front of `bytes`; returns it and the bytes that follow it.
-///
-/// # Errors
-///
-/// [`DecodeError`].
-pub fn decode_prefix(bytes: &[u8], limits: Limits) -> Result<(Node<'_>, &[u8]), DecodeError> {
-    let _ = (bytes, limits);
-    todo!()
-}
-
 impl<'a> Node<'a> {
     /// The integer, if it is one.
     pub fn as_int(&self) -> Option<i64> {
@@ -249,228 +243,5 @@ impl<'a> Node<'a> {
     /// The value of `key`, if it is a list.
     pub fn get_list(&self, key: &str) -> Option<&[Node<'a>]> {
         self.get(key)?.as_list()
-    }
-}
-
-/// Writes canonical bencode, piece by piece.
-///
-/// Our own mistakes (a key out of order, a value without a key, an unfinished list) are broken
-/// promises and panic.
-///
-/// ```
-/// use skep_wire::bencode::Encoder;
-///
-/// let mut out = Encoder::new();
-/// out.begin_dict();
-/// out.key("complete").int(3);
-/// out.key("peers").begin_list();
-/// out.bytes(b"x");
-/// out.end();
-/// out.end();
-/// assert_eq!(out.finish(), b"d8:completei3e5:peersl1:xee");
-/// ```
-#[derive(Debug, Default)]
-pub struct Encoder {
-    out: Vec<u8>,
-    open: Vec<Open>,
-}
-
-#[derive(Debug)]
-enum Open {
-    List,
-    Dict {
-        last_key: Option<Vec<u8>>,
-        value_due: bool,
-    },
-}
-
-impl Encoder {
-    /// Starts with nothing written.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Begins a dictionary.
-    pub fn begin_dict(&mut self) -> &mut Self {
-        todo!()
-    }
-
-    /// Begins a list.
-    pub fn begin_list(&mut self) -> &mut Self {
-        todo!()
-    }
-
-    /// Ends the innermost list or dictionary.
-    pub fn end(&mut self) -> &mut Self {
-        todo!()
-    }
-
-    /// Writes a dictionary key, which must sort after the one before it; its value comes next.
-    pub fn key(&mut self, key: impl AsRef<[u8]>) -> &mut Self {
-        let _ = key;
-        todo!()
-    }
-
-    /// Writes an integer.
-    pub fn int(&mut self, int: i64) -> &mut Self {
-        let _ = int;
-        todo!()
-    }
-
-    /// Writes a byte string.
-    pub fn bytes(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = bytes;
-        todo!()
-    }
-
-    /// Writes a value that is already encoded. The caller promises that it is one canonical value.
-    pub fn raw(&mut self, encoded: &[u8]) -> &mut Self {
-        let _ = encoded;
-        todo!()
-    }
-
-    /// The bytes of the one value written.
-    pub fn finish(self) -> Vec<u8> {
-        assert!(self.open.is_empty(), "every list and dictionary is ended");
-        self.out
-    }
-}
-
-/// A dictionary built in any order of keys and encoded in theirs.
-///
-/// ```
-/// use skep_wire::bencode::Dict;
-///
-/// let reply = Dict::new().with("interval", 1800).with("complete", 3).with("id", "x");
-/// assert_eq!(reply.encode(), b"d8:completei3e2:id1:x8:intervali1800ee");
-/// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Dict(std::collections::BTreeMap<Vec<u8>, Item>);
-
-/// An owned value, for building. What was received is a [`Node`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// An integer.
-    Int(i64),
-    /// A byte string.
-    Bytes(Vec<u8>),
-    /// A list.
-    List(Vec<Item>),
-    /// A dictionary.
-    Dict(Dict),
-    /// A value that is already encoded, canonically.
-    Raw(Vec<u8>),
-}
-
-impl Dict {
-    /// The empty dictionary.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an entry. A key that is there already is a broken promise, and panics.
-    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl Into<Item>) {
-        let before = self.0.insert(key.as_ref().to_vec(), value.into());
-        assert!(before.is_none(), "a key is put once");
-    }
-
-    /// [`Dict::put`], by value.
-    #[must_use]
-    pub fn with(mut self, key: impl AsRef<[u8]>, value: impl Into<Item>) -> Self {
-        self.put(key, value);
-        self
-    }
-
-    /// Adds an entry if there is a value.
-    #[must_use]
-    pub fn with_some(self, key: impl AsRef<[u8]>, value: Option<impl Into<Item>>) -> Self {
-        match value {
-            Some(value) => self.with(key, value),
-            None => self,
-        }
-    }
-
-    /// The canonical encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        todo!()
-    }
-}
-
-impl Item {
-    /// The canonical encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        todo!()
-    }
-}
-
-impl From<Dict> for Item {
-    fn from(dict: Dict) -> Self {
-        Self::Dict(dict)
-    }
-}
-
-impl From<Vec<Item>> for Item {
-    fn from(items: Vec<Item>) -> Self {
-        Self::List(items)
-    }
-}
-
-impl From<Vec<u8>> for Item {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-impl From<&[u8]> for Item {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_vec())
-    }
-}
-
-impl<const N: usize> From<&[u8; N]> for Item {
-    fn from(bytes: &[u8; N]) -> Self {
-        Self::Bytes(bytes.to_vec())
-    }
-}
-
-impl From<&str> for Item {
-    fn from(text: &str) -> Self {
-        Self::Bytes(text.as_bytes().to_vec())
-    }
-}
-
-impl From<String> for Item {
-    fn from(text: String) -> Self {
-        Self::Bytes(text.into_bytes())
-    }
-}
-
-impl From<i64> for Item {
-    fn from(int: i64) -> Self {
-        Self::Int(int)
-    }
-}
-
-impl From<i32> for Item {
-    fn from(int: i32) -> Self {
-        Self::Int(int.into())
-    }
-}
-
-impl From<u32> for Item {
-    fn from(int: u32) -> Self {
-        Self::Int(int.into())
-    }
-}
-
-impl From<u16> for Item {
-    fn from(int: u16) -> Self {
-        Self::Int(int.into())
-    }
-}
-
-impl From<u8> for Item {
-    fn from(int: u8) -> Self {
-        Self::Int(int.into())
     }
 }
