@@ -1,0 +1,161 @@
+//! Rule `presence/heard`: when an endpoint was there.
+
+use skep_evidence::{
+    journal::ConnId,
+    record::{Body, CloseKind},
+};
+use skep_wire::Derived;
+
+use crate::{
+    group::Indexed,
+    rule::{Rule, When, grade, grade::Level},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    name: "presence/heard",
+    says: "One interval a connection: from the record that it stands to the last record on it that \
+           rests on something that came from the endpoint (a message, a block, its own closing). \
+           First and last heard are the outer ends of these intervals.",
+    does_not_show: "It does not show absence between or outside the intervals, and not that the same \
+                    machine held the address in two of them.",
+};
+
+/// One connection that stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visit {
+    /// Its number in the run.
+    pub conn: ConnId,
+    /// When it stood first.
+    pub from: When,
+    /// When something last came from the endpoint on it.
+    pub heard: When,
+    /// When and how it ended, if that is recorded.
+    pub closed: Option<(When, CloseKind)>,
+    /// The highest level recorded on it.
+    pub level: Level,
+    /// When each portion was recorded as verified on it.
+    pub verified: Vec<When>,
+    /// When each portion was refuted on it.
+    pub refuted: Vec<When>,
+}
+
+/// Whether a record rests on something that came from the endpoint.
+fn heard(body: &Body) -> bool {
+    match body {
+        Body::Reached { .. }
+        | Body::Joined { .. }
+        | Body::Extended { .. }
+        | Body::ClaimedSet { .. }
+        | Body::ClaimedGain { .. }
+        | Body::Offers { .. }
+        | Body::Refused { .. }
+        | Body::Delivered { .. }
+        | Body::Verified { .. }
+        | Body::Refuted { .. }
+        | Body::Violated { .. }
+        | Body::Whole { .. }
+        | Body::Closed {
+            how: CloseKind::Them(_),
+            ..
+        } => true,
+        Body::Closed { .. }
+        | Body::RunStarted { .. }
+        | Body::Target { .. }
+        | Body::Clock { .. }
+        | Body::TrackerAsked { .. }
+        | Body::TrackerAnswered { .. }
+        | Body::TrackerFailed { .. }
+        | Body::Listed { .. }
+        | Body::Attempted { .. }
+        | Body::AttemptFailed { .. }
+        | Body::PieceAsked { .. }
+        | Body::Mark { .. }
+        | Body::RunEnded { .. }
+        | Body::Unknown { .. } => false,
+    }
+}
+
+/// The connection that a record is about.
+fn conn_of(body: &Body) -> Option<ConnId> {
+    match body {
+        Body::Attempted { conn, .. }
+        | Body::AttemptFailed { conn, .. }
+        | Body::Reached { conn, .. }
+        | Body::Joined { conn, .. }
+        | Body::Extended { conn, .. }
+        | Body::ClaimedSet { conn, .. }
+        | Body::ClaimedGain { conn, .. }
+        | Body::Offers { conn, .. }
+        | Body::PieceAsked { conn, .. }
+        | Body::Refused { conn, .. }
+        | Body::Delivered { conn, .. }
+        | Body::Verified { conn, .. }
+        | Body::Refuted { conn, .. }
+        | Body::Whole { conn }
+        | Body::Violated { conn, .. }
+        | Body::Closed { conn, .. } => Some(*conn),
+        Body::RunStarted { .. }
+        | Body::Target { .. }
+        | Body::Clock { .. }
+        | Body::TrackerAsked { .. }
+        | Body::TrackerAnswered { .. }
+        | Body::TrackerFailed { .. }
+        | Body::Listed { .. }
+        | Body::Mark { .. }
+        | Body::RunEnded { .. }
+        | Body::Unknown { .. } => None,
+    }
+}
+
+/// The visits among one endpoint's records, in the order in which they began.
+pub fn visits(records: &[Indexed<'_>]) -> Vec<Derived<Visit>> {
+    let mut visits: Vec<Derived<Visit>> = Vec::new();
+    for &entry in records {
+        let Some(conn) = conn_of(&entry.record.body) else {
+            continue;
+        };
+        if matches!(entry.record.body, Body::Reached { .. }) {
+            let when = When::from(entry);
+            let visit = Visit {
+                conn,
+                from: when,
+                heard: when,
+                closed: None,
+                level: Level::Reached,
+                verified: vec![],
+                refuted: vec![],
+            };
+            visits.push(RULE.derive(visit, vec![entry.index]));
+            continue;
+        }
+        let same = |visit: &&mut Derived<Visit>| {
+            visit.value.conn == conn && visit.value.from.run == entry.record.run
+        };
+        let Some(visit) = visits.iter_mut().rev().find(same) else {
+            continue;
+        };
+        extend(&mut visit.value, entry);
+        if heard(&entry.record.body) {
+            visit.inputs.truncate(1);
+            visit.inputs.push(entry.index);
+        }
+    }
+    visits
+}
+
+fn extend(visit: &mut Visit, entry: Indexed<'_>) {
+    let when = When::from(entry);
+    if heard(&entry.record.body) {
+        visit.heard = when;
+    }
+    if let Some(level) = grade::stated(&entry.record.body) {
+        visit.level = visit.level.max(level);
+    }
+    match &entry.record.body {
+        Body::Verified { .. } => visit.verified.push(when),
+        Body::Refuted { .. } => visit.refuted.push(when),
+        Body::Closed { how, .. } => visit.closed = Some((when, *how)),
+        _ => {}
+    }
+}
