@@ -54,9 +54,12 @@ pub struct Run {
     pub clock: Derived<ClockState>,
     /// Marks that tie the journal and the capture to the ledger.
     pub marks: u64,
-    /// Whether every record's time rests on a synchronised clock is said per row; this is the
-    /// run's last mark: journal and capture with length and digest.
+    /// The last of them.
     pub last_mark: Option<Mark>,
+    /// Bytes of journal, capture and ledger that were cut after a crash.
+    pub cut: Option<(When, [u64; 3])>,
+    /// Limits that were reached, so that something was not kept or not followed.
+    pub limits: Vec<(When, String, u64)>,
 }
 
 /// The commitments in `RunStarted`.
@@ -64,6 +67,10 @@ pub struct Run {
 pub struct Started {
     /// When.
     pub when: When,
+    /// Version of the record format.
+    pub format: u32,
+    /// The observer's name: the origin line of its checkpoints.
+    pub observer: String,
     /// Version of the observer.
     pub version: String,
     /// SHA-256 of the binary.
@@ -209,11 +216,15 @@ fn run(group: &RunRecords<'_>) -> Run {
         clock: clock::state(&group.records),
         marks: 0,
         last_mark: None,
+        cut: None,
+        limits: vec![],
     };
     for &entry in &group.records {
         let when = When::from(entry);
         match &entry.record.body {
             Body::RunStarted {
+                format,
+                observer,
                 version,
                 binary,
                 build,
@@ -222,6 +233,8 @@ fn run(group: &RunRecords<'_>) -> Run {
             } => {
                 run.started = Some(Started {
                     when,
+                    format: *format,
+                    observer: observer.clone(),
                     version: version.clone(),
                     binary: *binary,
                     build: build.clone(),
@@ -243,6 +256,16 @@ fn run(group: &RunRecords<'_>) -> Run {
                     capture_len: *capture_len,
                     capture: *capture,
                 });
+            }
+            Body::RunCut {
+                journal_cut,
+                capture_cut,
+                ledger_cut,
+            } => {
+                run.cut = Some((when, [*journal_cut, *capture_cut, *ledger_cut]));
+            }
+            Body::Limited { limit, value, .. } => {
+                run.limits.push((when, limit.clone(), *value));
             }
             Body::RunEnded { .. } => run.ended = Some(when),
             _ => {}

@@ -120,6 +120,7 @@ impl<'a> Pass<'a> {
             Body::RunStarted { .. }
             | Body::Clock { .. }
             | Body::Mark { .. }
+            | Body::RunCut { .. }
             | Body::RunEnded { .. } => {}
             Body::Target {
                 target, info_hash, ..
@@ -152,6 +153,7 @@ impl<'a> Pass<'a> {
                 target,
                 conn,
                 endpoint,
+                ..
             } => {
                 self.open(entry, Some(*target), *conn, *endpoint, false);
             }
@@ -181,6 +183,11 @@ impl<'a> Pass<'a> {
                 Some(&owner) => self.push(owner, entry),
                 None => self.groups.unread.push(entry.index),
             },
+            Body::Limited { conn, .. } => {
+                if let Some(&owner) = conn.and_then(|conn| self.owners.get(&(run, conn))) {
+                    self.push(owner, entry);
+                }
+            }
             Body::Unknown { .. } => self.groups.unread.push(entry.index),
         }
     }
@@ -212,6 +219,8 @@ impl<'a> Pass<'a> {
             Body::RunStarted { .. }
                 | Body::Clock { .. }
                 | Body::Mark { .. }
+                | Body::RunCut { .. }
+                | Body::Limited { .. }
                 | Body::RunEnded { .. }
         ) {
             known.records.push(entry);

@@ -1,10 +1,7 @@
 //! Rule `gain/interval`: when an endpoint said that it gained a piece.
 
-use skep_evidence::{
-    journal::ConnId,
-    record::{Body, ClaimKind},
-};
-use skep_wire::{Derived, PieceIndex, Said};
+use skep_evidence::record::{Body, ClaimKind};
+use skep_wire::{Derived, Moment, PieceIndex, Said};
 
 use crate::{
     group::Indexed,
@@ -14,9 +11,9 @@ use crate::{
 /// The rule.
 pub const RULE: Rule = Rule {
     name: "gain/interval",
-    says: "A `have` claims a gain between the last set that the endpoint claimed on that connection \
-           (or its handshake) and the `have`. Growth between two sets claims as many gains between \
-           the two.",
+    says: "A `have` claims a gain between the last moment at which the endpoint was heard to say what \
+           it has without that piece, and the `have`. Growth between two sets claims as many gains \
+           between the two.",
     does_not_show: "It is what the endpoint said, in an interval that can be long, and not that it \
                     received the piece from anyone in particular.",
 };
@@ -37,41 +34,39 @@ pub struct Gain {
 /// Every claimed gain, in ledger order.
 pub fn gains(records: &[Indexed<'_>]) -> Vec<Derived<Said<Gain>>> {
     let mut gains = Vec::new();
-    // What each claim of the endpoint so far was heard on: for `have` the last set on the same
-    // connection counts, for growth the moment that the record names.
-    let mut sets: Vec<(ConnId, When)> = Vec::new();
-    for &entry in records {
-        let when = When::from(entry);
-        match &entry.record.body {
-            Body::Joined { conn, .. } => sets.push((*conn, when)),
+    for (place, &entry) in records.iter().enumerate() {
+        let (piece, count, since) = match &entry.record.body {
             Body::ClaimedSet {
                 how: ClaimKind::UploadOnly,
                 ..
-            } => {}
-            Body::ClaimedSet {
-                conn,
-                gained,
-                since,
-                ..
-            } => {
-                if *gained > 0 {
-                    let heard = |known: &&(ConnId, When)| {
-                        known.1.run == when.run && Some(known.1.at) == *since
-                    };
-                    let after = sets.iter().rev().find(heard).map(|known| known.1);
-                    gains.push(gain(None, *gained, after, when));
-                }
-                sets.push((*conn, when));
             }
-            Body::ClaimedGain { conn, piece, .. } => {
-                let same = |known: &&(ConnId, When)| known.0 == *conn && known.1.run == when.run;
-                let after = sets.iter().rev().find(same).map(|known| known.1);
-                gains.push(gain(Some(*piece), 1, after, when));
-            }
-            _ => {}
-        }
+            | Body::ClaimedSet { gained: 0, .. } => continue,
+            Body::ClaimedSet { gained, since, .. } => (None, *gained, *since),
+            Body::ClaimedGain { piece, since, .. } => (Some(*piece), 1, *since),
+            _ => continue,
+        };
+        let after = since.and_then(|since| heard_at(&records[..place], entry.record.run, since));
+        gains.push(gain(piece, count, after, entry.into()));
     }
     gains
+}
+
+/// The last claim that was recorded at the moment `at` of `run`, among records in ledger order.
+fn heard_at(records: &[Indexed<'_>], run: u32, at: Moment) -> Option<When> {
+    let end = records.partition_point(|entry| (entry.record.run, entry.record.at) <= (run, at));
+    let same = |entry: &&Indexed<'_>| (entry.record.run, entry.record.at) == (run, at);
+    let claims = |entry: &&Indexed<'_>| {
+        matches!(
+            entry.record.body,
+            Body::ClaimedSet { .. } | Body::ClaimedGain { .. }
+        )
+    };
+    records[..end]
+        .iter()
+        .rev()
+        .take_while(same)
+        .find(claims)
+        .map(|&entry| entry.into())
 }
 
 fn gain(

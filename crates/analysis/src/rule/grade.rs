@@ -87,6 +87,8 @@ pub fn stated(body: &Body) -> Option<Level> {
         | Body::Refused { .. }
         | Body::Refuted { .. }
         | Body::Violated { .. }
+        | Body::Limited { .. }
+        | Body::RunCut { .. }
         | Body::Closed { .. }
         | Body::Mark { .. }
         | Body::RunEnded { .. }

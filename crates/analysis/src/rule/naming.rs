@@ -59,5 +59,7 @@ pub fn sources(records: &[Indexed<'_>]) -> Derived<Vec<Naming>> {
 
 /// Connections are numbered per run; trackers keep their name.
 fn same_source(known: &Naming, by: &NamedBy, run: u32) -> bool {
-    known.by == *by && (!matches!(by, NamedBy::Pex { .. }) || known.first.run == run)
+    known.by == *by
+        && (!matches!(by, NamedBy::Pex { .. } | NamedBy::ListenPort { .. })
+            || known.first.run == run)
 }

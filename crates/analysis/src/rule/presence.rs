@@ -2,7 +2,7 @@
 
 use skep_evidence::{
     journal::ConnId,
-    record::{Body, CloseKind},
+    record::{Body, CloseKind, Transport},
 };
 use skep_wire::Derived;
 
@@ -26,6 +26,8 @@ pub const RULE: Rule = Rule {
 pub struct Visit {
     /// Its number in the run.
     pub conn: ConnId,
+    /// How the bytes travelled.
+    pub transport: Transport,
     /// When it stood first.
     pub from: When,
     /// When something last came from the endpoint on it.
@@ -60,6 +62,7 @@ fn heard(body: &Body) -> bool {
             ..
         } => true,
         Body::Closed { .. }
+        | Body::Limited { .. }
         | Body::RunStarted { .. }
         | Body::Target { .. }
         | Body::Clock { .. }
@@ -71,6 +74,7 @@ fn heard(body: &Body) -> bool {
         | Body::AttemptFailed { .. }
         | Body::PieceAsked { .. }
         | Body::Mark { .. }
+        | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => false,
     }
@@ -95,6 +99,7 @@ fn conn_of(body: &Body) -> Option<ConnId> {
         | Body::Whole { conn }
         | Body::Violated { conn, .. }
         | Body::Closed { conn, .. } => Some(*conn),
+        Body::Limited { conn, .. } => *conn,
         Body::RunStarted { .. }
         | Body::Target { .. }
         | Body::Clock { .. }
@@ -103,6 +108,7 @@ fn conn_of(body: &Body) -> Option<ConnId> {
         | Body::TrackerFailed { .. }
         | Body::Listed { .. }
         | Body::Mark { .. }
+        | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => None,
     }
@@ -115,10 +121,11 @@ pub fn visits(records: &[Indexed<'_>]) -> Vec<Derived<Visit>> {
         let Some(conn) = conn_of(&entry.record.body) else {
             continue;
         };
-        if matches!(entry.record.body, Body::Reached { .. }) {
+        if let Body::Reached { transport, .. } = &entry.record.body {
             let when = When::from(entry);
             let visit = Visit {
                 conn,
+                transport: *transport,
                 from: when,
                 heard: when,
                 closed: None,
