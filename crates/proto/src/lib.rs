@@ -2,3 +2,4 @@
 //! jobs and events come. No clock, socket, file, thread or unseeded randomness.
 
 pub mod peer;
+pub mod rng;

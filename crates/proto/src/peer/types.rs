@@ -1,0 +1,162 @@
+//! What goes into and comes out of a peer connection.
+
+use skep_wire::{
+    Bitfield, Block, InfoHash, PeerId, PieceIndex, Said,
+    peer::{
+        MessageId, Reserved,
+        ext::{ExtHandshake, Pex},
+    },
+};
+
+use super::Violation;
+#[cfg(doc)]
+use super::{HANDSHAKE_SECS_MAX, IDLE_SECS_MAX, MESSAGE_SECS_MAX, PAYLOAD_SECS_MAX, PeerConn};
+
+/// What the machine is told when a connection begins.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The torrent. For an incoming connection this is what we accept; the driver that serves
+    /// several torrents reads the handshake's info-hash first (`skep_wire::peer::Handshake`).
+    pub info_hash: InfoHash,
+    /// Our peer id.
+    pub peer_id: PeerId,
+    /// Our reserved bytes.
+    pub reserved: Reserved,
+    /// How many pieces the torrent has.
+    pub piece_count: u32,
+    /// The length of every piece but the last, in bytes, to judge block bounds.
+    pub piece_len: u32,
+    /// The length of the whole content in bytes.
+    pub size_bytes: u64,
+    /// Our extension handshake, sent if the peer speaks BEP 10. `None` sends none.
+    pub ext: Option<ExtHandshake>,
+    /// Whether we send our handshake at once (outgoing) or after the peer's (incoming).
+    pub outgoing: bool,
+    /// Our pieces when the connection opens: sent as bitfield, have-all or have-none.
+    pub have: Option<Bitfield>,
+}
+
+/// What the driver should do with the next bytes of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Message bytes: call [`PeerConn::handle_bytes`] with what is buffered and what comes.
+    Bytes,
+    /// The next `block.len` bytes are the payload of this block, which we asked for. Put them where
+    /// they belong, then call [`PeerConn::handle_payload`].
+    Payload(Block),
+    /// The next `len` bytes are a payload that we did not ask for, or no longer want: skip them
+    /// (the observer still captures them), then call [`PeerConn::handle_discarded`].
+    Discard {
+        /// How many bytes.
+        len: u32,
+    },
+    /// The connection is over; no more bytes are wanted.
+    Nothing,
+}
+
+/// What the driver should send, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// The 13-byte header of `piece` and then this range of the content, which the machine names
+    /// but never holds.
+    Block(Block),
+}
+
+/// What happened on the connection. Values that the peer merely said are `Said`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The peer's handshake came and names our torrent.
+    Opened {
+        /// Its peer id.
+        peer_id: Said<PeerId>,
+        /// Its reserved bytes.
+        reserved: Said<Reserved>,
+    },
+    /// Its extension handshake (BEP 10); it may come again.
+    Extended(Said<ExtHandshake>),
+    /// It sent the whole set of its pieces: `bitfield`, `have_all` or `have_none`.
+    HasSet {
+        /// The set.
+        pieces: Said<Bitfield>,
+        /// Which message said so.
+        how: SetKind,
+    },
+    /// It said that it has gained a piece (`have`).
+    Has {
+        /// The piece.
+        piece: Said<PieceIndex>,
+    },
+    /// It choked us; requests that were outstanding are void unless BEP 6 is in use.
+    PeerChokedUs,
+    /// It unchoked us.
+    PeerUnchokedUs,
+    /// It is interested in our pieces.
+    PeerInterested,
+    /// It is not.
+    PeerNotInterested,
+    /// It asks for a block. Bounds are already checked.
+    PeerRequested(Block),
+    /// It takes a request back.
+    PeerCancelled(Block),
+    /// It refuses one of our requests (BEP 6), or choking voided it (BEP 3).
+    RequestRefused(Block),
+    /// It lets us fetch this piece while choked (BEP 6).
+    AllowedFast {
+        /// The piece.
+        piece: Said<PieceIndex>,
+    },
+    /// It suggests a piece (BEP 6).
+    Suggested {
+        /// The piece.
+        piece: Said<PieceIndex>,
+    },
+    /// The payload of a block that we asked for has arrived, whole.
+    BlockArrived(Block),
+    /// A block arrived that was not asked for, or was asked for and cancelled; it was skipped.
+    BlockUnrequested(Block),
+    /// Peer exchange (BEP 11).
+    Pex(Said<Pex>),
+    /// Its DHT port (BEP 5).
+    DhtPort(Said<u16>),
+    /// A message of an unknown kind, skipped.
+    UnknownMessage {
+        /// Its id.
+        id: MessageId,
+        /// Its length in bytes without the id.
+        len: u32,
+    },
+    /// The last event.
+    Closed {
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Which message named a whole set of pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SetKind {
+    /// `bitfield`.
+    Bitfield,
+    /// `have_all` (BEP 6).
+    HaveAll,
+    /// `have_none` (BEP 6).
+    HaveNone,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The peer ended the stream, or the driver reported an error of the socket.
+    PeerClosed,
+    /// We did.
+    WeClosed,
+    /// No handshake in [`HANDSHAKE_SECS_MAX`], or no byte in [`IDLE_SECS_MAX`].
+    Idle,
+    /// A message or a payload that began did not end within [`MESSAGE_SECS_MAX`] or
+    /// [`PAYLOAD_SECS_MAX`], though bytes may have trickled.
+    Stalled,
+    /// The peer broke the protocol.
+    Violation(Violation),
+}
