@@ -66,7 +66,11 @@ pub enum DiskError {
 
 impl DiskError {
     pub(crate) fn io(act: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { act, path: path.to_owned(), source }
+        move |source| Self::Io {
+            act,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// The file or folder that the error is about.

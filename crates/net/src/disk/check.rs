@@ -67,10 +67,14 @@ pub fn hash_pieces(
     let mut digests = vec![None; count as usize];
     let mut failed = None;
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..threads().min(count as usize)).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..threads().min(count as usize))
+            .map(|_| scope.spawn(work))
+            .collect();
         for thread in threads {
-            match thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            match thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            {
                 Ok(found) => {
                     for (piece, digest) in found {
                         digests[piece as usize] = digest;
@@ -105,7 +109,9 @@ pub fn pieces_there(files: &Files, info: &Info, watch: &Watch) -> Result<Bitfiel
 
 /// As many threads as there are cores, and two at least: one reads while the other hashes.
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, NonZero::get).max(2)
+    std::thread::available_parallelism()
+        .map_or(2, NonZero::get)
+        .max(2)
 }
 
 fn hash_range(
@@ -132,7 +138,9 @@ fn hash_range(
         }
         hash.update(part);
         done += part.len() as u64;
-        watch.bytes_done.fetch_add(part.len() as u64, Ordering::Relaxed);
+        watch
+            .bytes_done
+            .fetch_add(part.len() as u64, Ordering::Relaxed);
     }
     Ok(Some(hash.finish()))
 }
@@ -145,14 +153,27 @@ fn ended(files: &Files, offset: u64, len: u64) -> DiskError {
         let expected = layout.files()[span.file].len;
         match std::fs::metadata(&path) {
             Ok(meta) if meta.len() < expected => {
-                return DiskError::Ended { path, at: meta.len(), expected };
+                return DiskError::Ended {
+                    path,
+                    at: meta.len(),
+                    expected,
+                };
             }
             Ok(_) => {}
-            Err(source) => return DiskError::Io { act: "read", path, source },
+            Err(source) => {
+                return DiskError::Io {
+                    act: "read",
+                    path,
+                    source,
+                };
+            }
         }
     }
     // It has grown again since.
-    let span = layout.spans(offset, len).next().expect("a range that ended has a span");
+    let span = layout
+        .spans(offset, len)
+        .next()
+        .expect("a range that ended has a span");
     DiskError::Ended {
         path: files.path(span.file),
         at: span.at,

@@ -54,10 +54,6 @@ pub struct Files {
     open: Vec<Option<Arc<File>>>,
     /// Numbers of open files, the least recently used first.
     used: Vec<usize>,
-    /// Files written since the last sync.
-    dirty: Vec<usize>,
-    /// Folders in which something was created since the last sync.
-    dirs_dirty: Vec<PathBuf>,
 }
 
 /// What a file's metadata say, to know it again.
@@ -84,8 +80,6 @@ impl Files {
             access,
             open,
             used: Vec::new(),
-            dirty: Vec::new(),
-            dirs_dirty: Vec::new(),
         }
     }
 
@@ -98,8 +92,6 @@ impl Files {
             access,
             open: vec![None; self.open.len()],
             used: Vec::new(),
-            dirty: Vec::new(),
-            dirs_dirty: Vec::new(),
         }
     }
 
@@ -133,9 +125,15 @@ impl Files {
         };
         match meta {
             Ok(meta) => {
-                let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let since = meta
+                    .modified()
+                    .ok()
+                    .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
                 let modified_ns = since.map_or(0, |since| since.as_nanos() as u64);
-                Ok(Some(Stamp { len: meta.len(), modified_ns }))
+                Ok(Some(Stamp {
+                    len: meta.len(),
+                    modified_ns,
+                }))
             }
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(DiskError::io("look at", &path)(error)),
@@ -166,7 +164,9 @@ impl Files {
             }
             return Ok(Some(open));
         }
-        let Some(fresh) = self.open_file(file, create)? else { return Ok(None) };
+        let Some(fresh) = self.open_file(file, create)? else {
+            return Ok(None);
+        };
         if self.used.len() >= FILES_OPEN_MAX {
             let oldest = self.used.remove(0);
             self.open[oldest] = None;
@@ -177,7 +177,7 @@ impl Files {
         Ok(Some(fresh))
     }
 
-    fn open_file(&mut self, file: usize, create: Create) -> Result<Option<File>, DiskError> {
+    fn open_file(&self, file: usize, create: Create) -> Result<Option<File>, DiskError> {
         let path = self.path(file);
         let parts: Vec<String> = self.components(file).map(str::to_owned).collect();
         let flags = match self.access {
@@ -205,18 +205,23 @@ impl Files {
         }
         let expected = self.layout.files()[file].len;
         if meta.len() > expected && self.access == Access::Write {
-            return Err(DiskError::TooLong { path, len: meta.len(), expected });
+            return Err(DiskError::TooLong {
+                path,
+                len: meta.len(),
+                expected,
+            });
         }
         if create == Create::Yes && meta.len() < expected {
-            fresh.set_len(expected).map_err(DiskError::io("extend", &path))?;
-            self.mark_dirty(file);
+            fresh
+                .set_len(expected)
+                .map_err(DiskError::io("extend", &path))?;
         }
         Ok(Some(fresh))
     }
 
     /// Walks `parts` below the base, one descriptor at a time, following no link.
     fn open_beneath(
-        &mut self,
+        &self,
         parts: &[String],
         flags: OFlags,
         create: Create,
@@ -231,16 +236,17 @@ impl Files {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(DiskError::io("open folder", &path)(errno.into())),
         };
-        let (last, folders) = parts.split_last().expect("the caller gives at least one component");
+        let (last, folders) = parts
+            .split_last()
+            .expect("the caller gives at least one component");
         for folder in folders {
-            let parent = path.clone();
             path.push(folder);
             let nofollow = dir_flags | OFlags::NOFOLLOW;
             let mut opened = rustix::fs::openat(&dir, folder.as_str(), nofollow, Mode::empty());
             if opened.as_ref().err() == Some(&Errno::NOENT) && create == Create::Yes {
                 match rustix::fs::mkdirat(&dir, folder.as_str(), Mode::from_raw_mode(0o777)) {
-                    Ok(()) => self.dirs_dirty.push(parent),
-                    Err(Errno::EXIST) => {}
+                    // Another thread may have been quicker.
+                    Ok(()) | Err(Errno::EXIST) => {}
                     Err(errno) => {
                         return Err(DiskError::io("create folder", &path)(errno.into()));
                     }
@@ -253,28 +259,15 @@ impl Files {
                 Err(errno) => return Err(link_or(&dir, folder, path, "open folder", errno)),
             };
         }
-        let parent = path.clone();
         path.push(last);
-        let nofollow = flags | OFlags::NOFOLLOW;
-        match rustix::fs::openat(&dir, last.as_str(), nofollow, Mode::empty()) {
-            Ok(fd) => return Ok(Some(fd)),
-            Err(Errno::NOENT) if create == Create::No => return Ok(None),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(link_or(&dir, last, path, "open", errno)),
+        let mut nofollow = flags | OFlags::NOFOLLOW;
+        if create == Create::Yes {
+            nofollow |= OFlags::CREATE;
         }
-        let fresh = nofollow | OFlags::CREATE | OFlags::EXCL;
-        match rustix::fs::openat(&dir, last.as_str(), fresh, Mode::from_raw_mode(0o666)) {
-            Ok(fd) => {
-                self.dirs_dirty.push(parent);
-                Ok(Some(fd))
-            }
-            Err(errno) => Err(link_or(&dir, last, path, "create", errno)),
-        }
-    }
-
-    fn mark_dirty(&mut self, file: usize) {
-        if !self.dirty.contains(&file) {
-            self.dirty.push(file);
+        match rustix::fs::openat(&dir, last.as_str(), nofollow, Mode::from_raw_mode(0o666)) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT) if create == Create::No => Ok(None),
+            Err(errno) => Err(link_or(&dir, last, path, "open", errno)),
         }
     }
 
@@ -284,9 +277,12 @@ impl Files {
     ///
     /// [`DiskError`] naming the file that could not be created.
     pub fn create_empty_files(&mut self) -> Result<(), DiskError> {
-        let empty: Vec<usize> =
-            (0..self.open.len()).filter(|&file| self.layout.files()[file].len == 0).collect();
-        empty.into_iter().try_for_each(|file| self.writable(file).map(drop))
+        let empty: Vec<usize> = (0..self.open.len())
+            .filter(|&file| self.layout.files()[file].len == 0)
+            .collect();
+        empty
+            .into_iter()
+            .try_for_each(|file| self.writable(file).map(drop))
     }
 
     /// Reads content from `offset` on until `buf` is full. Returns whether all of it was there.
@@ -300,7 +296,9 @@ impl Files {
         for span in layout.spans(offset, buf.len() as u64) {
             let part = &mut buf[done..done + span.len as usize];
             done += part.len();
-            let Some(file) = self.readable(span.file)? else { return Ok(false) };
+            let Some(file) = self.readable(span.file)? else {
+                return Ok(false);
+            };
             match file.read_exact_at(part, span.at) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -330,27 +328,30 @@ impl Files {
 
     fn write_span(&mut self, span: Span, part: &[u8]) -> Result<(), DiskError> {
         let file = self.writable(span.file)?;
-        self.mark_dirty(span.file);
-        file.write_all_at(part, span.at).map_err(DiskError::io("write", &self.path(span.file)))
+        file.write_all_at(part, span.at)
+            .map_err(DiskError::io("write", &self.path(span.file)))
     }
 
-    /// Makes everything that was written since the last call survive a power cut.
+    /// Makes everything that is written in these files, by whomever, survive a power cut; the
+    /// folders that hold them, too.
     ///
     /// # Errors
     ///
-    /// [`DiskError`] naming the file or folder that could not be synced; it stays due.
-    pub fn sync(&mut self) -> Result<(), DiskError> {
-        while let Some(&file) = self.dirty.last() {
+    /// [`DiskError`] naming the file or folder that could not be synced.
+    pub fn sync_all(&mut self) -> Result<(), DiskError> {
+        let mut dirs = std::collections::BTreeSet::new();
+        for file in 0..self.open.len() {
             let path = self.path(file);
-            let open = self.writable(file)?;
+            // A file that did not change since the last sync costs one call.
+            let Some(open) = self.readable(file)? else {
+                continue;
+            };
             open.sync_all().map_err(DiskError::io("sync", &path))?;
-            self.dirty.pop();
+            dirs.extend(path.ancestors().skip(1).map(Path::to_owned));
         }
-        while let Some(dir) = self.dirs_dirty.last() {
-            sync_dir(dir)?;
-            self.dirs_dirty.pop();
-        }
-        Ok(())
+        dirs.iter()
+            .filter(|dir| dir.starts_with(&self.base) && !dir.as_os_str().is_empty())
+            .try_for_each(|dir| sync_dir(dir))
     }
 }
 
@@ -369,7 +370,10 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
 
 fn is_absent(error: &std::io::Error) -> bool {
     // A component that is a file where a folder should be: what we look for is not there either.
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
 }
 
 /// The error for a component that could not be opened: a link, if it is one.

@@ -66,16 +66,22 @@ impl Layout {
     /// beyond the content is left out.
     pub fn spans(&self, offset: u64, len: u64) -> impl Iterator<Item = Span> {
         let end = offset.saturating_add(len).min(self.size_bytes);
-        let first = self.files.partition_point(|slot| slot.offset + slot.len <= offset);
+        let first = self
+            .files
+            .partition_point(|slot| slot.offset + slot.len <= offset);
         self.files[first..]
             .iter()
             .enumerate()
-            .take_while(move |(_, slot)| slot.offset < end)
+            .take_while(move |(_, slot)| slot.offset < end && offset < end)
             .filter(|(_, slot)| slot.len > 0)
             .map(move |(n, slot)| {
                 let begin = slot.offset.max(offset);
                 let stop = (slot.offset + slot.len).min(end);
-                Span { file: first + n, at: begin - slot.offset, len: stop - begin }
+                Span {
+                    file: first + n,
+                    at: begin - slot.offset,
+                    len: stop - begin,
+                }
             })
     }
 }
@@ -85,11 +91,18 @@ mod tests {
     use super::*;
 
     fn layout(lens: &[u64]) -> Layout {
-        Layout::new(lens.iter().enumerate().map(|(n, &len)| (vec![format!("{n}")], len)))
+        Layout::new(
+            lens.iter()
+                .enumerate()
+                .map(|(n, &len)| (vec![format!("{n}")], len)),
+        )
     }
 
     fn spans(layout: &Layout, offset: u64, len: u64) -> Vec<(usize, u64, u64)> {
-        layout.spans(offset, len).map(|span| (span.file, span.at, span.len)).collect()
+        layout
+            .spans(offset, len)
+            .map(|span| (span.file, span.at, span.len))
+            .collect()
     }
 
     #[test]
@@ -114,8 +127,7 @@ mod tests {
             }
             for offset in 0..=bytes.len() {
                 for len in 0..=bytes.len() + 1 - offset {
-                    let counted: Vec<_> =
-                        bytes[offset..].iter().take(len).copied().collect();
+                    let counted: Vec<_> = bytes[offset..].iter().take(len).copied().collect();
                     let spanned: Vec<_> = files
                         .spans(offset as u64, len as u64)
                         .flat_map(|span| (0..span.len).map(move |n| (span.file, span.at + n)))
