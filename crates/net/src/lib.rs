@@ -6,3 +6,4 @@ pub mod disk;
 pub mod observe;
 pub mod rate;
 pub mod session;
+pub mod store;
