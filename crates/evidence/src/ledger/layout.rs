@@ -1,1 +1,0 @@
-//! Where things are in a ledger's folder.

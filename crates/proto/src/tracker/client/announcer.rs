@@ -1,0 +1,727 @@
+//! One torrent, kept announced at its trackers.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use skep_wire::{
+    InfoHash, Moment, PeerId,
+    http::{Url, UrlError},
+    tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, Family},
+};
+
+use super::{Ask, NoConnection, Outcome, Question, TrackerFailure, TrackerTiers, UdpPace};
+use crate::rng::Rng;
+
+mod asking;
+use asking::{Asking, Context};
+
+/// How many trackers of one torrent are asked; torrents with more name them in vain. Lists in the
+/// wild have up to about a hundred.
+pub const TRACKERS_MAX: usize = 128;
+
+/// How many addresses of one tracker are tried for one announce.
+pub const ADDRS_TRIED_MAX: usize = 4;
+
+/// How many events wait to be polled before the oldest is dropped: an embedding that drains as it
+/// must never has more than a few.
+pub const EVENTS_MAX: usize = 2 * TRACKERS_MAX;
+
+/// The longest time between two tries of a tracker that fails.
+const RETRY_TIME_MAX: Duration = Duration::from_secs(3_600);
+
+/// How long a farewell may take.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(6);
+
+/// Whom to announce to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// To the first tracker that answers, in the order of BEP 12: for the engine.
+    Tiers,
+    /// To every tracker by itself: for the observer, who wants to know what each one says.
+    Every,
+}
+
+/// What an announcer is made from.
+#[derive(Debug, Clone)]
+pub struct AnnouncerConfig {
+    /// The torrent.
+    pub info_hash: InfoHash,
+    /// Our peer id.
+    pub peer_id: PeerId,
+    /// Our listening port.
+    pub port: u16,
+    /// The number by which trackers know us again.
+    pub key: u32,
+    /// How many peers are wanted.
+    pub num_want: Option<u32>,
+    /// Whom to announce to.
+    pub mode: Mode,
+    /// What we call ourselves over HTTP.
+    pub user_agent: String,
+    /// The address families that we can send from. Addresses of others are not tried.
+    pub families: Vec<Family>,
+    /// Wished time between announces to one tracker; `None` takes the tracker's own. It is never
+    /// shorter than the tracker's `min interval`, or than its interval where it names no minimum.
+    pub announce_every: Option<Duration>,
+    /// Time until a tracker (or, in tiers, the whole list) that failed is tried again; it doubles
+    /// with each failure, up to an hour.
+    pub retry_after: Duration,
+    /// The retransmission of UDP.
+    pub udp_pace: UdpPace,
+}
+
+impl AnnouncerConfig {
+    /// Sensible values for everything but the torrent and ourselves.
+    pub fn new(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Self {
+        Self {
+            info_hash,
+            peer_id,
+            port,
+            key: 0,
+            num_want: None,
+            mode: Mode::Tiers,
+            user_agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
+            families: vec![Family::V4, Family::V6],
+            announce_every: None,
+            retry_after: Duration::from_secs(30),
+            udp_pace: UdpPace::PATIENT,
+        }
+    }
+}
+
+/// What we say of our transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transfer {
+    /// Bytes uploaded.
+    pub uploaded: u64,
+    /// Bytes downloaded.
+    pub downloaded: u64,
+    /// Bytes missing.
+    pub left: u64,
+}
+
+/// What happened. Trackers are numbered through all tiers, in the torrent's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A tracker answered.
+    Announced {
+        /// Which.
+        tracker: usize,
+        /// Its address.
+        remote: SocketAddr,
+        /// What for.
+        event: AnnounceEvent,
+        /// What it says.
+        reply: AnnounceReply,
+        /// When it is asked again.
+        next_at: Option<Moment>,
+    },
+    /// A tracker redirects us; the announce goes on there.
+    Redirected {
+        /// Which.
+        tracker: usize,
+        /// Where to.
+        url: Url,
+    },
+    /// A tracker could not be asked, or refused.
+    Failed {
+        /// Which.
+        tracker: usize,
+        /// Its address, if one was tried: the last one.
+        remote: Option<SocketAddr>,
+        /// Why.
+        why: TrackerFailure,
+        /// When it is asked again; `None` where only the end of the list or an event decides.
+        next_at: Option<Moment>,
+    },
+}
+
+/// What is known of one tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackerState {
+    /// Its URL as the torrent names it.
+    pub url: String,
+    /// Its tier, from 0.
+    pub tier: usize,
+    /// Failures since the last answer.
+    pub failures: u32,
+    /// Whether it knows of us: it answered, and was not told that we stopped.
+    pub knows_us: bool,
+    /// Whether it is never asked again: its URL cannot be asked, or it said so (BEP 31).
+    pub given_up: bool,
+}
+
+#[derive(Debug)]
+struct Tracker {
+    state: TrackerState,
+    url: Result<Url, UrlError>,
+    /// `tracker id`, sent back.
+    id: Option<Vec<u8>>,
+    connection: Option<super::UdpConnection>,
+    completed_said: bool,
+    asking: Option<(AnnounceEvent, Asking)>,
+    /// When it is asked next; used by [`Mode::Every`] only.
+    next_at: Option<Moment>,
+    /// Before this it does not want to be asked again without an event.
+    not_before: Moment,
+}
+
+/// A way through the list (BEP 12).
+#[derive(Debug)]
+struct Pass {
+    order: Vec<usize>,
+    at: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Before [`Announcer::start`].
+    Idle,
+    Running,
+    /// Farewells are under way.
+    Stopping,
+    Stopped,
+}
+
+/// One torrent at its trackers. See the module above for whom it serves.
+///
+/// It is started, told of progress, completion and the end, and drained by
+/// [`Announcer::poll_ask`] and [`Announcer::poll_event`] after each call.
+#[derive(Debug)]
+pub struct Announcer {
+    config: AnnouncerConfig,
+    trackers: Vec<Tracker>,
+    tiers: TrackerTiers,
+    rng: Rng,
+    phase: Phase,
+    transfer: Transfer,
+    /// The download became whole while we watched.
+    completed: bool,
+    pass: Option<Pass>,
+    /// When the next pass begins; used by [`Mode::Tiers`] only.
+    pass_at: Option<Moment>,
+    passes_failed: u32,
+    numbers: asking::Numbers,
+    asks: VecDeque<Ask>,
+    events: VecDeque<Event>,
+}
+
+impl Announcer {
+    /// Makes an announcer for the tiers of a torrent (BEP 12), or one tier of one tracker.
+    pub fn new(config: AnnouncerConfig, tiers: &[Vec<String>], mut rng: Rng) -> Self {
+        let mut trackers: Vec<Tracker> = Vec::new();
+        let mut numbers = Vec::new();
+        for (tier, urls) in tiers.iter().enumerate() {
+            let room = TRACKERS_MAX - trackers.len();
+            let from = trackers.len();
+            trackers.extend(urls.iter().take(room).map(|text| Tracker::new(text, tier)));
+            numbers.push((from..trackers.len()).collect());
+        }
+        Self {
+            config,
+            trackers,
+            tiers: TrackerTiers::new(numbers, &mut rng),
+            rng,
+            phase: Phase::Idle,
+            transfer: Transfer::default(),
+            completed: false,
+            pass: None,
+            pass_at: None,
+            passes_failed: 0,
+            numbers: asking::Numbers::default(),
+            asks: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// What is known of the trackers, by their numbers.
+    pub fn trackers(&self) -> impl Iterator<Item = &TrackerState> {
+        self.trackers.iter().map(|tracker| &tracker.state)
+    }
+
+    /// What is known of one tracker.
+    pub fn tracker(&self, tracker: usize) -> Option<&TrackerState> {
+        self.trackers.get(tracker).map(|tracker| &tracker.state)
+    }
+
+    /// What the next announces say of the transfer.
+    pub fn set_transfer(&mut self, transfer: Transfer) {
+        self.transfer = transfer;
+    }
+
+    /// Begins to announce.
+    pub fn start(&mut self, now: Moment) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        self.phase = Phase::Running;
+        self.announce_at(now);
+        self.run(now);
+    }
+
+    /// The download became whole: trackers are told at once.
+    pub fn complete(&mut self, now: Moment) {
+        if self.phase != Phase::Running || self.completed {
+            return;
+        }
+        self.completed = true;
+        self.transfer.left = 0;
+        self.announce_at(now);
+        self.run(now);
+    }
+
+    /// Asks for peers ahead of time, as soon as each tracker's minimal interval allows.
+    pub fn announce_soon(&mut self, now: Moment) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.announce_at(now);
+        self.run(now);
+    }
+
+    fn announce_at(&mut self, at: Moment) {
+        match self.config.mode {
+            Mode::Tiers => self.pass_at = Some(at),
+            Mode::Every => {
+                let completed = self.completed;
+                for tracker in &mut self.trackers {
+                    let urgent = completed && tracker.state.knows_us && !tracker.completed_said;
+                    let at = if urgent {
+                        at
+                    } else {
+                        at.max(tracker.not_before)
+                    };
+                    tracker.next_at = Some(tracker.next_at.map_or(at, |next| next.min(at)));
+                }
+            }
+        }
+    }
+
+    /// Says farewell to every tracker that knows of us, within a few seconds; then
+    /// [`Announcer::is_stopped`].
+    pub fn stop(&mut self, now: Moment) {
+        if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
+            return;
+        }
+        self.phase = Phase::Stopping;
+        (self.pass, self.pass_at) = (None, None);
+        for tracker in 0..self.trackers.len() {
+            self.trackers[tracker].next_at = None;
+            if let Some((_, mut asking)) = self.trackers[tracker].asking.take() {
+                asking.cancel(&mut self.asks);
+                // The tracker may know of us already: the answer may have been on its way.
+                self.trackers[tracker].state.knows_us |= asking.was_sent();
+            }
+            if self.trackers[tracker].state.knows_us {
+                self.ask(tracker, AnnounceEvent::Stopped, now);
+            }
+        }
+        self.run(now);
+    }
+
+    /// Whether [`Announcer::stop`] was called and nothing is under way any more.
+    pub fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
+    }
+
+    /// What to do next.
+    pub fn poll_ask(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    /// What happened next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Announcer::handle_timeout`] next, and for which timer.
+    pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
+        let asking = self
+            .trackers
+            .iter()
+            .filter_map(|t| t.asking.as_ref()?.1.poll_timeout());
+        let next = self
+            .trackers
+            .iter()
+            .filter(|t| t.asking.is_none())
+            .filter_map(|t| t.next_at);
+        let pass = self.pass_at.filter(|_| self.pass.is_none());
+        let next = next.chain(pass).map(|at| (at, "announce"));
+        asking.chain(next).min_by_key(|(at, _)| *at)
+    }
+
+    /// Tells that `now` has come.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_timeout(cx));
+        self.run(now);
+    }
+
+    /// A look-up was answered; `addrs` is empty if the name has none.
+    pub fn handle_resolved(&mut self, query: u32, addrs: &[IpAddr], now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_resolved(query, addrs, cx));
+        self.run(now);
+    }
+
+    /// A connection stands.
+    pub fn handle_opened(&mut self, conn: u32, now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_opened(conn, cx));
+        self.run(now);
+    }
+
+    /// A connection could not be made.
+    pub fn handle_failed(&mut self, conn: u32, why: NoConnection, now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_failed(conn, why, cx));
+        self.run(now);
+    }
+
+    /// Bytes came on a connection.
+    pub fn handle_bytes(&mut self, conn: u32, bytes: &[u8], now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_bytes(conn, bytes, cx));
+        self.run(now);
+    }
+
+    /// A connection was closed by the other end, or broke.
+    pub fn handle_end(&mut self, conn: u32, now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_end(conn, cx));
+        self.run(now);
+    }
+
+    /// A datagram came; returns whether it was an answer that this announcer waits for.
+    pub fn handle_datagram(&mut self, remote: SocketAddr, bytes: &[u8], now: Moment) -> bool {
+        let mut ours = false;
+        self.each_asking(now, |asking, cx| {
+            ours = ours || asking.handle_datagram(remote, bytes, cx);
+        });
+        self.run(now);
+        ours
+    }
+
+    fn each_asking(&mut self, now: Moment, mut f: impl FnMut(&mut Asking, &mut Context<'_>)) {
+        let Self {
+            trackers,
+            config,
+            rng,
+            numbers,
+            asks,
+            ..
+        } = self;
+        let mut cx = Context {
+            config,
+            rng,
+            numbers,
+            asks,
+            now,
+        };
+        for (_, asking) in trackers
+            .iter_mut()
+            .filter_map(|tracker| tracker.asking.as_mut())
+        {
+            f(asking, &mut cx);
+        }
+    }
+
+    /// Begins to ask one tracker.
+    fn ask(&mut self, tracker: usize, event: AnnounceEvent, now: Moment) {
+        let Self {
+            trackers,
+            config,
+            rng,
+            numbers,
+            asks,
+            transfer,
+            phase,
+            ..
+        } = self;
+        let entry = &mut trackers[tracker];
+        let url = match &entry.url {
+            Ok(url) => url.clone(),
+            Err(_) => return,
+        };
+        let request = AnnounceRequest {
+            info_hash: config.info_hash,
+            peer_id: config.peer_id,
+            port: config.port,
+            uploaded: transfer.uploaded,
+            downloaded: transfer.downloaded,
+            left: transfer.left,
+            event,
+            num_want: if event == AnnounceEvent::Stopped {
+                Some(0)
+            } else {
+                config.num_want
+            },
+            key: config.key,
+            ip: None,
+            compact: true,
+        };
+        let question = Question::Announce {
+            request,
+            tracker_id: entry.id.clone(),
+        };
+        let farewell = (*phase == Phase::Stopping).then_some(FAREWELL_TIME_MAX);
+        let mut cx = Context {
+            config,
+            rng,
+            numbers,
+            asks,
+            now,
+        };
+        let asking = Asking::new(url, question, entry.connection, farewell, &mut cx);
+        entry.asking = Some((event, asking));
+    }
+
+    /// Which event a tracker has not heard yet.
+    fn event_for(&self, tracker: usize) -> AnnounceEvent {
+        let tracker = &self.trackers[tracker];
+        match (
+            tracker.state.knows_us,
+            self.completed && !tracker.completed_said,
+        ) {
+            (false, _) => AnnounceEvent::Started,
+            (true, true) => AnnounceEvent::Completed,
+            (true, false) => AnnounceEvent::Regular,
+        }
+    }
+
+    /// Takes up outcomes and begins what is due, until nothing is left to do now.
+    fn run(&mut self, now: Moment) {
+        self.collect(now);
+        if self.phase == Phase::Running {
+            match self.config.mode {
+                Mode::Tiers => self.run_pass(now),
+                Mode::Every => self.run_every(now),
+            }
+        }
+        if self.phase == Phase::Stopping && self.trackers.iter().all(|t| t.asking.is_none()) {
+            self.phase = Phase::Stopped;
+        }
+    }
+
+    fn run_every(&mut self, now: Moment) {
+        for tracker in 0..self.trackers.len() {
+            let entry = &mut self.trackers[tracker];
+            let due = entry.asking.is_none() && entry.next_at.is_some_and(|at| at <= now);
+            if !due {
+                continue;
+            }
+            entry.next_at = None;
+            if self.usable(tracker) {
+                let event = self.event_for(tracker);
+                self.ask(tracker, event, now);
+            }
+        }
+        // An exchange never ends in the call that begins it, so there is nothing to collect.
+    }
+
+    fn run_pass(&mut self, now: Moment) {
+        if self.pass.is_none() && self.pass_at.is_some_and(|at| at <= now) {
+            self.pass_at = None;
+            self.pass = Some(Pass {
+                order: self.tiers.order(),
+                at: 0,
+            });
+        }
+        while let Some(pass) = &self.pass {
+            let Some(&tracker) = pass.order.get(pass.at) else {
+                self.pass = None;
+                let wait = backoff(self.config.retry_after, self.passes_failed);
+                self.passes_failed = self.passes_failed.saturating_add(1);
+                let given_up = self.trackers.iter().all(|tracker| tracker.state.given_up);
+                self.pass_at = (!given_up).then_some(now + wait);
+                return;
+            };
+            if self.trackers[tracker].asking.is_some() {
+                return;
+            }
+            if self.usable(tracker) {
+                let event = self.event_for(tracker);
+                let early = now < self.trackers[tracker].not_before;
+                if early && event == AnnounceEvent::Regular {
+                    // It answered not long ago, and wants no more now.
+                    self.pass_at = Some(self.trackers[tracker].not_before);
+                    self.pass = None;
+                    return;
+                }
+                self.ask(tracker, event, now);
+                return;
+            }
+            if let Some(pass) = &mut self.pass {
+                pass.at += 1;
+            }
+        }
+    }
+
+    /// Whether a tracker can be asked; says once why not.
+    fn usable(&mut self, tracker: usize) -> bool {
+        let entry = &mut self.trackers[tracker];
+        if let (Err(error), false) = (&entry.url, entry.state.given_up) {
+            entry.state.given_up = true;
+            let why = TrackerFailure::Url(error.clone());
+            self.event(Event::Failed {
+                tracker,
+                remote: None,
+                why,
+                next_at: None,
+            });
+        }
+        !self.trackers[tracker].state.given_up
+    }
+
+    /// Takes up what the exchanges came to.
+    fn collect(&mut self, now: Moment) {
+        for tracker in 0..self.trackers.len() {
+            let Some((event, asking)) = &mut self.trackers[tracker].asking else {
+                continue;
+            };
+            let event = *event;
+            let (redirects, connection) = (asking.take_redirects(), asking.connection());
+            let outcome = asking.poll_outcome();
+            for url in redirects {
+                self.event(Event::Redirected { tracker, url });
+            }
+            let Some((remote, outcome)) = outcome else {
+                continue;
+            };
+            let entry = &mut self.trackers[tracker];
+            entry.asking = None;
+            entry.connection = connection.or(entry.connection);
+            match (outcome, remote) {
+                (Outcome::Announced(reply), Some(remote)) => {
+                    self.announced(tracker, remote, event, reply, now);
+                }
+                (Outcome::Failed(why), remote) => self.failed(tracker, remote, why, now),
+                (Outcome::Announced(_) | Outcome::Scraped(_) | Outcome::Redirected, _) => {
+                    unreachable!("an announce is answered by an address, and as an announce")
+                }
+            }
+        }
+    }
+
+    fn announced(
+        &mut self,
+        tracker: usize,
+        remote: SocketAddr,
+        event: AnnounceEvent,
+        reply: AnnounceReply,
+        now: Moment,
+    ) {
+        let least = reply.interval_secs_min.unwrap_or(reply.interval_secs);
+        let least = Duration::from_secs(u64::from(least));
+        let interval = Duration::from_secs(u64::from(reply.interval_secs));
+        let wait = self
+            .config
+            .announce_every
+            .map_or(interval.max(least), |wish| wish.max(least));
+        let entry = &mut self.trackers[tracker];
+        entry.state.failures = 0;
+        entry.state.knows_us = event != AnnounceEvent::Stopped;
+        entry.completed_said |= event == AnnounceEvent::Completed;
+        entry.id = reply.tracker_id.clone().or(entry.id.take());
+        entry.not_before = now + least;
+        // Completed while the answer was under way: that event is still to be told.
+        let owes = self.completed && !entry.completed_said;
+        let next_at = (self.phase == Phase::Running).then_some(if owes { now } else { now + wait });
+        match self.config.mode {
+            Mode::Every => entry.next_at = next_at,
+            Mode::Tiers => {
+                self.tiers.promote(tracker);
+                self.pass = None;
+                self.pass_at = next_at;
+                self.passes_failed = 0;
+            }
+        }
+        self.event(Event::Announced {
+            tracker,
+            remote,
+            event,
+            reply,
+            next_at,
+        });
+    }
+
+    fn failed(
+        &mut self,
+        tracker: usize,
+        remote: Option<SocketAddr>,
+        why: TrackerFailure,
+        now: Moment,
+    ) {
+        use skep_wire::tracker::http::RetryIn;
+        let entry = &mut self.trackers[tracker];
+        let wait = match &why {
+            TrackerFailure::Refused {
+                retry_in: Some(RetryIn::Never),
+                ..
+            } => {
+                entry.state.given_up = true;
+                None
+            }
+            TrackerFailure::Refused {
+                retry_in: Some(RetryIn::Minutes(minutes)),
+                ..
+            } => {
+                let asked = Duration::from_secs(u64::from(*minutes) * 60);
+                Some(asked.clamp(self.config.retry_after, RETRY_TIME_MAX))
+            }
+            _ => Some(backoff(self.config.retry_after, entry.state.failures)),
+        };
+        entry.state.failures = entry.state.failures.saturating_add(1);
+        let wait = wait.filter(|_| self.phase == Phase::Running);
+        let mut next_at = None;
+        match self.config.mode {
+            Mode::Every => {
+                next_at = wait.map(|wait| now + wait);
+                entry.next_at = next_at;
+            }
+            Mode::Tiers => {
+                if let Some(pass) = &mut self.pass {
+                    pass.at += 1;
+                }
+            }
+        }
+        self.event(Event::Failed {
+            tracker,
+            remote,
+            why,
+            next_at,
+        });
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl Tracker {
+    fn new(text: &str, tier: usize) -> Self {
+        Self {
+            state: TrackerState {
+                url: text.to_owned(),
+                tier,
+                failures: 0,
+                knows_us: false,
+                given_up: false,
+            },
+            url: Url::parse(text),
+            id: None,
+            connection: None,
+            completed_said: false,
+            asking: None,
+            next_at: None,
+            not_before: Moment::ZERO,
+        }
+    }
+}
+
+/// `first`, doubled with each failure before.
+fn backoff(first: Duration, failures: u32) -> Duration {
+    first
+        .saturating_mul(1 << failures.min(16))
+        .min(RETRY_TIME_MAX.max(first))
+}

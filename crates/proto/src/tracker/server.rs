@@ -1,0 +1,1 @@
+//! The tracker: what it knows of swarms, and what it answers.
