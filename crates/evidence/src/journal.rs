@@ -4,9 +4,13 @@
 //! proof. Bytes are not in the journal: an entry points at the packet block of the capture that
 //! holds them.
 
+mod codec;
+
 use std::net::SocketAddr;
 
 use skep_wire::Moment;
+
+pub use codec::{Entries, JournalError, Tail, frame};
 
 use crate::clock::ClockSample;
 

@@ -5,10 +5,15 @@
 //! survive re-encoding. Everything but [`Body::Mark`] and [`Body::RunStarted`] is emitted by the
 //! observer machine, so replaying the journal gives the same bytes again.
 
+mod codec;
+pub mod fields;
+
 use std::net::{IpAddr, SocketAddr};
 
 use skep_hash::{Sha1Digest, Sha256Digest};
 use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
+
+pub use codec::RecordError;
 
 use crate::{
     clock::UtcInterval,

@@ -1,6 +1,9 @@
 //! Sockets, files, clocks and drivers.
 
 pub mod clock;
+pub mod create;
 pub mod disk;
 pub mod observe;
+pub mod rate;
 pub mod session;
+pub mod store;

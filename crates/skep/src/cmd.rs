@@ -1,18 +1,27 @@
 //! The subcommands: one file each, one line in each of the two lists below.
 
 mod completions;
+mod create;
+mod inspect;
+mod recheck;
 
 use crate::ui::{CmdError, Context, Outcome};
 
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    Create(create::Args),
+    Inspect(inspect::Args),
+    Recheck(recheck::Args),
     Completions(completions::Args),
 }
 
 /// Runs a subcommand.
 pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> {
     match command {
+        Command::Create(args) => create::run(args, ctx),
+        Command::Inspect(args) => inspect::run(args, ctx),
+        Command::Recheck(args) => recheck::run(args, ctx),
         Command::Completions(args) => completions::run(args, ctx),
     }
 }

@@ -4,7 +4,10 @@
 //! libraries. Results go to standard output, everything else to standard error.
 
 mod cmd;
+mod progress;
+mod torrent_file;
 mod ui;
+mod units;
 
 use std::process::ExitCode;
 

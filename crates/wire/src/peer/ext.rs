@@ -1,8 +1,8 @@
 //! Extension messages (BEP 10): the handshake dictionary and `ut_pex` (BEP 11).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::bencode::DecodeError;
+use crate::bencode::{self, DecodeError, Dict, Limits, Node};
 
 /// The extension handshake (BEP 10), as far as skep reads it. Everything in it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ pub struct ExtHandshake {
     /// `metadata_size` (BEP 9).
     pub metadata_size: Option<u32>,
     /// `yourip`: the address that the sender sees us under, 4 or 16 bytes.
-    pub your_ip: Option<std::net::IpAddr>,
+    pub your_ip: Option<IpAddr>,
 }
 
 /// One peer in a `ut_pex` message, with its flags (BEP 11).
@@ -55,6 +55,9 @@ pub const UT_PEX: &[u8] = b"ut_pex";
 
 /// How many extension names of a handshake are kept. Known clients send about ten.
 pub const EXT_NAMES_MAX: usize = 64;
+
+/// The longest client or extension name that is kept, in bytes. Known ones have about 40.
+pub const TEXT_BYTES_MAX: usize = 256;
 
 /// What is wrong with an extension message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,13 +95,61 @@ impl ExtHandshake {
     /// [`ExtError`] unless it is a dictionary. A field of a wrong type or range is left out, as
     /// clients do, for a peer must not lose its connection over a field that we do not need.
     pub fn decode(payload: &[u8]) -> Result<Self, ExtError> {
-        let _ = payload;
-        todo!()
+        // BEP 10 has no extension whose handshake is followed by other bytes, and clients that
+        // read a prefix differ from those that do not; the strict reading names the fault.
+        let root = bencode::decode(payload, Limits::MESSAGE)?;
+        let fields = root.as_dict().ok_or(ExtError::NotDict)?;
+        let mut out = Self::default();
+        for (key, node) in fields {
+            match *key {
+                b"m" => out.read_ids(node),
+                b"v" => out.client = out.client.or(text(node)),
+                b"p" => out.listen_port = out.listen_port.or(number(node)).filter(|&p| p != 0),
+                b"reqq" => out.requests_max = out.requests_max.or(number(node)),
+                b"upload_only" => {
+                    out.upload_only = out.upload_only.or(node.as_int().map(|int| int != 0));
+                }
+                b"metadata_size" => out.metadata_size = out.metadata_size.or(number(node)),
+                b"yourip" => out.your_ip = out.your_ip.or(ip(node)),
+                _ => {}
+            }
+        }
+        Ok(out)
     }
 
-    /// The dictionary, to be sent as extension message 0.
+    fn read_ids(&mut self, node: &Node<'_>) {
+        for (name, id) in node.as_dict().unwrap_or_default() {
+            let known = self.ids.iter().any(|(n, _)| n == name);
+            if known || self.ids.len() == EXT_NAMES_MAX || name.len() > TEXT_BYTES_MAX {
+                continue;
+            }
+            if let Some(id) = number(id) {
+                self.ids.push((name.to_vec(), id));
+            }
+        }
+    }
+
+    /// The dictionary, to be sent as extension message 0. Of two ids for one name the first counts.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let mut ids = Dict::new();
+        for (n, (name, id)) in self.ids.iter().enumerate() {
+            if self.ids[..n].iter().all(|(before, _)| before != name) {
+                ids.put(name, *id);
+            }
+        }
+        let your_ip = self.your_ip.map(|ip| match ip {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        });
+        Dict::new()
+            .with("m", ids)
+            .with_some("metadata_size", self.metadata_size)
+            .with_some("p", self.listen_port)
+            .with_some("reqq", self.requests_max)
+            .with_some("upload_only", self.upload_only.map(i32::from))
+            .with_some("v", self.client.clone())
+            .with_some("yourip", your_ip)
+            .encode()
     }
 
     /// The id under which the sender wants to receive the extension; `None` if it does not.
@@ -117,12 +168,149 @@ impl Pex {
     ///
     /// [`ExtError`].
     pub fn decode(payload: &[u8]) -> Result<Self, ExtError> {
-        let _ = payload;
-        todo!()
+        let root = bencode::decode(payload, Limits::MESSAGE)?;
+        if root.as_dict().is_none() {
+            return Err(ExtError::NotDict);
+        }
+        let mut out = Self::default();
+        let flags = field(&root, "added.f")?.unwrap_or_default();
+        let flags6 = field(&root, "added6.f")?.unwrap_or_default();
+        for (n, addr) in addrs_v4(&root, "added", &mut out.left_out)?
+            .into_iter()
+            .enumerate()
+        {
+            out.added.push(PexPeer {
+                addr,
+                flags: flags.get(n).copied().unwrap_or(0),
+            });
+        }
+        for (n, addr) in addrs_v6(&root, "added6", &mut out.left_out)?
+            .into_iter()
+            .enumerate()
+        {
+            out.added.push(PexPeer {
+                addr,
+                flags: flags6.get(n).copied().unwrap_or(0),
+            });
+        }
+        out.dropped = addrs_v4(&root, "dropped", &mut out.left_out)?;
+        out.dropped
+            .extend(addrs_v6(&root, "dropped6", &mut out.left_out)?);
+        Ok(out)
     }
 
-    /// The payload.
+    /// The payload. Only the IPv4 fields are always there, as BEP 11's example has it.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let [mut added, mut flags, mut added6, mut flags6] = [const { Vec::<u8>::new() }; 4];
+        for peer in &self.added {
+            if peer.addr.is_ipv4() {
+                put_addr(&mut added, peer.addr);
+                flags.push(peer.flags);
+            } else {
+                put_addr(&mut added6, peer.addr);
+                flags6.push(peer.flags);
+            }
+        }
+        let [mut dropped, mut dropped6] = [const { Vec::<u8>::new() }; 2];
+        for &addr in &self.dropped {
+            put_addr(
+                if addr.is_ipv4() {
+                    &mut dropped
+                } else {
+                    &mut dropped6
+                },
+                addr,
+            );
+        }
+        let some = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
+        Dict::new()
+            .with("added", added)
+            .with("added.f", flags)
+            .with_some("added6", some(added6))
+            .with_some("added6.f", some(flags6))
+            .with("dropped", dropped)
+            .with_some("dropped6", some(dropped6))
+            .encode()
     }
 }
+
+/// A string short enough to keep.
+fn text(node: &Node<'_>) -> Option<Vec<u8>> {
+    node.as_bytes()
+        .filter(|bytes| bytes.len() <= TEXT_BYTES_MAX)
+        .map(<[u8]>::to_vec)
+}
+
+fn number<T: TryFrom<i64>>(node: &Node<'_>) -> Option<T> {
+    T::try_from(node.as_int()?).ok()
+}
+
+fn ip(node: &Node<'_>) -> Option<IpAddr> {
+    let bytes = node.as_bytes()?;
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+/// A string field; `None` if it is absent.
+fn field<'a>(root: &Node<'a>, field: &'static str) -> Result<Option<&'a [u8]>, ExtError> {
+    match root.get(field) {
+        Some(node) => node
+            .as_bytes()
+            .map(Some)
+            .ok_or(ExtError::FieldType { field }),
+        None => Ok(None),
+    }
+}
+
+/// An address list in units of `UNIT` bytes; what is beyond the limit is counted in `left_out`.
+fn addrs<const UNIT: usize>(
+    root: &Node<'_>,
+    name: &'static str,
+    left_out: &mut u32,
+    read: impl Fn(&[u8; UNIT]) -> SocketAddr,
+) -> Result<Vec<SocketAddr>, ExtError> {
+    let bytes = field(root, name)?.unwrap_or_default();
+    let (chunks, []) = bytes.as_chunks::<UNIT>() else {
+        return Err(ExtError::AddrsLen {
+            field: name,
+            len: bytes.len(),
+            unit: UNIT,
+        });
+    };
+    *left_out = left_out.saturating_add(chunks.len().saturating_sub(PEX_PEERS_MAX) as u32);
+    Ok(chunks.iter().take(PEX_PEERS_MAX).map(read).collect())
+}
+
+fn addrs_v4(
+    root: &Node<'_>,
+    name: &'static str,
+    left_out: &mut u32,
+) -> Result<Vec<SocketAddr>, ExtError> {
+    addrs(root, name, left_out, |&[a, b, c, d, p, q]| {
+        SocketAddr::from(([a, b, c, d], u16::from_be_bytes([p, q])))
+    })
+}
+
+fn addrs_v6(
+    root: &Node<'_>,
+    name: &'static str,
+    left_out: &mut u32,
+) -> Result<Vec<SocketAddr>, ExtError> {
+    addrs(root, name, left_out, |bytes: &[u8; 18]| {
+        let mut ip = [0; 16];
+        ip.copy_from_slice(&bytes[..16]);
+        SocketAddr::from((ip, u16::from_be_bytes([bytes[16], bytes[17]])))
+    })
+}
+
+fn put_addr(out: &mut Vec<u8>, addr: SocketAddr) {
+    match addr.ip() {
+        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
+    }
+    out.extend_from_slice(&addr.port().to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The resume file: which pieces are verified, kept across runs.
+//!
+//! It lies beside the content as `NAME.skep-resume` and is gone once the content is whole:
+//!
+//! ```text
+//! body = canonical bencode { "files": 16 bytes a file, "info-hash": 20 bytes, "pieces": bitfield,
+//!                            "version": 1 }
+//! file = body | SHA-256(body)
+//! ```
+//!
+//! A file's 16 bytes are its length and its modification time in nanoseconds since 1970, both
+//! big-endian; sixteen times 0xff for a file that is not there.
+//!
+//! **Rule of validity.** The claim is written only after the content that it claims was synced, by
+//! replacing the file as a whole. It is believed only if the digest and the info-hash fit and every
+//! file has the length and the time written here. Otherwise everything is hashed again: after a
+//! kill the times differ, the check finds every piece that was written, and none is fetched twice.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::OFlags;
+use skep_hash::sha256;
+use skep_wire::{
+    Bitfield, InfoHash,
+    bencode::{self, Dict},
+    metainfo::Metainfo,
+};
+
+use super::{
+    DiskError,
+    files::{Files, Stamp, sync_dir},
+};
+
+/// What the name of a resume file ends with.
+pub const SUFFIX: &str = ".skep-resume";
+
+/// Longer resume files are not believed: one of a torrent of a million files has 16 MB.
+const BYTES_MAX: u64 = 64 << 20;
+
+const VERSION: i64 = 1;
+const ABSENT: [u8; 16] = [0xff; 16];
+const DIGEST_LEN: usize = 32;
+
+/// Where the resume file of the torrent `name` lies whose content lies in `dir`.
+pub fn path_in(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}{SUFFIX}"))
+}
+
+/// Returns the pieces that the resume file at `path` claims, if it may be believed.
+///
+/// # Errors
+///
+/// [`DiskError`] if a file of the content cannot be looked at. A resume file that is missing,
+/// damaged or out of date is no error: there is nothing to believe.
+pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Bitfield>, DiskError> {
+    let mut bytes = Vec::new();
+    let read = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)
+        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Ok(None);
+    }
+    let Some((stamps, pieces)) = decode(&bytes, torrent.info_hash, torrent.info.piece_count())
+    else {
+        return Ok(None);
+    };
+    let now = stamps_of(files)?;
+    Ok((stamps == now).then_some(pieces))
+}
+
+/// Replaces the resume file. The caller promises that the content of `pieces` has been synced, and
+/// that `stamps` were taken before any later write.
+///
+/// # Errors
+///
+/// [`DiskError`] naming the resume file.
+pub fn save(
+    path: &Path,
+    info_hash: InfoHash,
+    pieces: &Bitfield,
+    stamps: &[u8],
+) -> Result<(), DiskError> {
+    let mut bytes = Dict::new()
+        .with("files", stamps.to_vec())
+        .with("info-hash", info_hash.0.to_vec())
+        .with("pieces", pieces.as_bytes().to_vec())
+        .with("version", VERSION)
+        .encode();
+    bytes.extend_from_slice(&sha256(&bytes).0);
+
+    let fresh = path.with_extension("skep-resume.new");
+    // What lies there is the rest of a run that was killed, or a trap; it is not written through.
+    let _ = std::fs::remove_file(&fresh);
+    let mut file = File::create_new(&fresh).map_err(DiskError::io("create", &fresh))?;
+    file.write_all(&bytes)
+        .map_err(DiskError::io("write", &fresh))?;
+    file.sync_all().map_err(DiskError::io("sync", &fresh))?;
+    std::fs::rename(&fresh, path).map_err(DiskError::io("replace", path))?;
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Removes the resume file, if there is one.
+///
+/// # Errors
+///
+/// [`DiskError`] naming it.
+pub fn remove(path: &Path) -> Result<(), DiskError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DiskError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lengths and times of all files as the resume file holds them.
+///
+/// # Errors
+///
+/// [`DiskError`] if one cannot be looked at.
+pub fn stamps_of(files: &Files) -> Result<Vec<u8>, DiskError> {
+    let count = files.layout().files().len();
+    let mut bytes = Vec::with_capacity(16 * count);
+    for file in 0..count {
+        match files.stamp(file)? {
+            Some(Stamp { len, modified_ns }) => {
+                bytes.extend_from_slice(&len.to_be_bytes());
+                bytes.extend_from_slice(&modified_ns.to_be_bytes());
+            }
+            None => bytes.extend_from_slice(&ABSENT),
+        }
+    }
+    Ok(bytes)
+}
+
+fn decode(bytes: &[u8], info_hash: InfoHash, piece_count: u32) -> Option<(Vec<u8>, Bitfield)> {
+    let (body, digest) = bytes.split_at_checked(bytes.len().checked_sub(DIGEST_LEN)?)?;
+    if sha256(body).0 != digest {
+        return None;
+    }
+    let node = bencode::decode(body, bencode::Limits::CANONICAL).ok()?;
+    let fits = node.get_int("version") == Some(VERSION)
+        && node.get_bytes("info-hash") == Some(&info_hash.0[..]);
+    let pieces = Bitfield::from_bytes(node.get_bytes("pieces")?, piece_count).ok()?;
+    fits.then_some((node.get_bytes("files")?.to_vec(), pieces))
+}

@@ -1,0 +1,241 @@
+//! `skep create`: a torrent file from a file or a folder.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::anyhow;
+use skep_net::{
+    create::{self, CreateError, Links, Survey},
+    disk::{DiskError, check::Watch},
+};
+use skep_wire::metainfo::{self, Draft, Metainfo};
+
+use crate::{
+    progress,
+    torrent_file::{self, Replace},
+    ui::{CmdError, Context, Outcome},
+    units::{Bytes, shown},
+};
+
+/// Make a torrent file from a file or a folder
+///
+/// The same content and options give the same bytes, whenever and wherever they are used.
+///
+/// For example: skep create album --tracker udp://tracker.example:6969 --comment "Live, 2025"
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The file or folder to share.
+    path: PathBuf,
+    /// Where to write the torrent file [default: NAME.torrent in the current folder].
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// A tracker; each use is a new tier, commas separate trackers of one tier (BEP 12).
+    #[arg(short, long, value_name = "URL[,URL...]", value_parser = parse_tier)]
+    tracker: Vec<Tier>,
+    /// A web server that has the content, too (BEP 19); may be used several times.
+    #[arg(short, long, value_name = "URL", value_parser = parse_url)]
+    web_seed: Vec<String>,
+    /// A comment for readers of the torrent file.
+    #[arg(short, long)]
+    comment: Option<String>,
+    /// Ask clients to find peers through the trackers only (BEP 27).
+    #[arg(short, long)]
+    private: bool,
+    /// Where the torrent comes from; changes its info-hash, so that sites can tell copies apart.
+    #[arg(short, long)]
+    source: Option<String>,
+    /// The torrent's name instead of that of the file or folder.
+    #[arg(long)]
+    name: Option<String>,
+    /// Length of a piece, a power of two from 16KiB [default: about a thousand pieces].
+    #[arg(long, value_name = "SIZE", value_parser = parse_piece_len)]
+    piece_size: Option<u32>,
+    /// Write a creation date: `now`, or seconds since 1970. Without it there is none.
+    #[arg(long, value_name = "WHEN", value_parser = parse_date)]
+    date: Option<i64>,
+    /// What to do with symbolic links in the folder.
+    #[arg(long, value_enum, default_value_t)]
+    links: LinkPolicy,
+    /// Replace the torrent file if it is there.
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Trackers of one tier.
+#[derive(Debug, Clone)]
+struct Tier(Vec<String>);
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum LinkPolicy {
+    /// They are an error.
+    #[default]
+    Refuse,
+    /// What they point to is shared.
+    Follow,
+    /// They are left out.
+    Skip,
+}
+
+pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
+    let links = match args.links {
+        LinkPolicy::Refuse => Links::Refuse,
+        LinkPolicy::Follow => Links::Follow,
+        LinkPolicy::Skip => Links::Skip,
+    };
+    let mut survey = create::survey(&args.path, links).map_err(explain)?;
+    if let Some(name) = args.name {
+        survey.name = name;
+    }
+    let out = args
+        .out
+        .unwrap_or_else(|| PathBuf::from(format!("{}.torrent", survey.name)));
+    let replace = if args.force {
+        Replace::Yes
+    } else {
+        Replace::No
+    };
+    check_out(&out, &survey, replace)?;
+    warn_left_out(&survey);
+
+    let piece_len = args
+        .piece_size
+        .unwrap_or_else(|| metainfo::piece_len_for(survey.size_bytes));
+    let watch = Watch::default();
+    let bar = progress::bytes_bar(ctx, "hashing", survey.size_bytes);
+    let done = || watch.bytes_done.load(Ordering::Relaxed);
+    let mut info = progress::follow(&bar, done, || create::hash(&survey, piece_len, &watch))
+        .map_err(explain)?;
+    info.private = args.private;
+    info.source = args.source;
+    let draft = Draft {
+        info,
+        tiers: args.tracker.into_iter().map(|tier| tier.0).collect(),
+        web_seeds: args.web_seed,
+        comment: args.comment,
+        created_by: None,
+        creation_date: args.date,
+    };
+    let bytes = draft.encode().map_err(CmdError::usage)?;
+    let torrent = Metainfo::from_bytes(&bytes).map_err(CmdError::usage)?;
+    torrent_file::write(&out, &bytes, replace)?;
+    print_made(&out, &torrent);
+    Ok(Outcome::Done)
+}
+
+/// Refuses a place for the torrent file that is taken, or that lies in what it describes.
+fn check_out(out: &Path, survey: &Survey, replace: Replace) -> Result<(), CmdError> {
+    if replace == Replace::No && out.symlink_metadata().is_ok() {
+        return Err(torrent_file::already_there(out));
+    }
+    let dir = match out.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let dir = dir.canonicalize().map_err(|error| {
+        CmdError::surroundings(anyhow!(error).context(format!("look at folder {}", dir.display())))
+    })?;
+    let content = survey.path.canonicalize().map_err(CmdError::surroundings)?;
+    let is_content = survey.single_file && out.canonicalize().is_ok_and(|out| out == content);
+    if is_content || (!survey.single_file && dir.starts_with(&content)) {
+        return Err(CmdError::usage(anyhow!(
+            "{} would lie in the content that it describes",
+            out.display()
+        ))
+        .hint("name a place outside of it with --out"));
+    }
+    Ok(())
+}
+
+fn warn_left_out(survey: &Survey) {
+    for dir in &survey.empty_dirs {
+        let dir = shown(&dir.display().to_string());
+        eprintln!("warning: {dir} is empty and left out: a torrent holds files only");
+    }
+    for link in &survey.links_skipped {
+        eprintln!(
+            "warning: {} is a link and left out",
+            shown(&link.display().to_string())
+        );
+    }
+}
+
+fn print_made(out: &Path, torrent: &Metainfo) {
+    let info = &torrent.info;
+    let files = match info.files.len() {
+        1 => "1 file".to_owned(),
+        n => format!("{n} files"),
+    };
+    println!("torrent    {}", out.display());
+    println!("info-hash  {}", torrent.info_hash);
+    println!(
+        "content    {}, {} in {files}",
+        shown(&info.name),
+        Bytes(info.size_bytes)
+    );
+    println!(
+        "pieces     {} of {}",
+        info.piece_count(),
+        Bytes(info.piece_len.into())
+    );
+}
+
+fn explain(error: CreateError) -> CmdError {
+    match error {
+        CreateError::Disk(DiskError::Ended { .. }) | CreateError::Changed { .. } => {
+            CmdError::surroundings(error).hint("wait until nothing writes there, then create again")
+        }
+        CreateError::Disk(_) => CmdError::surroundings(error),
+        CreateError::Link { .. } => CmdError::usage(error)
+            .hint("choose with --links follow (share what it points to) or --links skip"),
+        CreateError::NameNotUtf8 { .. } => {
+            CmdError::usage(error).hint("rename it: torrent files hold names as UTF-8")
+        }
+        _ => CmdError::usage(error),
+    }
+}
+
+fn parse_tier(text: &str) -> Result<Tier, String> {
+    text.split(',')
+        .map(parse_url)
+        .collect::<Result<_, _>>()
+        .map(Tier)
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let (scheme, rest) = text
+        .split_once("://")
+        .ok_or("no scheme such as udp:// or http://")?;
+    let is_known = matches!(scheme, "http" | "https" | "udp" | "ws" | "wss" | "ftp");
+    match (is_known, rest.is_empty()) {
+        (false, _) => Err(format!("unknown scheme {scheme:?}")),
+        (_, true) => Err("no host".to_owned()),
+        (true, false) => Ok(text.to_owned()),
+    }
+}
+
+fn parse_piece_len(text: &str) -> Result<u32, String> {
+    let Bytes(len) = text.parse()?;
+    let most = metainfo::PIECE_LEN_MAX.min(64 << 20);
+    match u32::try_from(len) {
+        Ok(len) if len.is_power_of_two() && (16_384..=most).contains(&len) => Ok(len),
+        _ => Err(format!(
+            "not a power of two from 16KiB to {}",
+            Bytes(most.into())
+        )),
+    }
+}
+
+fn parse_date(text: &str) -> Result<i64, String> {
+    if text == "now" {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        return Ok(since.as_secs() as i64);
+    }
+    text.parse()
+        .map_err(|_| "neither `now` nor a number of seconds since 1970".to_owned())
+}

@@ -1,0 +1,246 @@
+//! `skep inspect`: everything that is in a torrent file.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use skep_wire::{
+    bencode::{self, Node, Value},
+    metainfo::{Metainfo, Warning},
+};
+
+use crate::{
+    torrent_file,
+    ui::{CmdError, Context, Outcome},
+    units::{Bytes, shown},
+};
+
+/// Print everything that is in a torrent file
+///
+/// What a torrent file says of itself (date, creator, comment) is a claim of whoever made it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The torrent file.
+    torrent: PathBuf,
+    /// Print JSON, with each piece's hash.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Keys that are printed by name; any other is printed as it is.
+const KEYS_KNOWN: [&str; 7] = [
+    "announce",
+    "announce-list",
+    "comment",
+    "created by",
+    "creation date",
+    "info",
+    "url-list",
+];
+
+/// The same, within the info dictionary.
+const INFO_KEYS_KNOWN: [&str; 7] = [
+    "files",
+    "length",
+    "name",
+    "piece length",
+    "pieces",
+    "private",
+    "source",
+];
+
+/// As much of an unknown value is printed.
+const VALUE_CHARS_MAX: usize = 200;
+
+pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
+    let (torrent, bytes) = torrent_file::read(&args.torrent)?;
+    let others = other_fields(&bytes);
+    if args.json {
+        println!("{}", json(&torrent, &others));
+    } else {
+        print!("{}", text(&torrent, &others));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Fields that skep does not read, as path and shown value.
+fn other_fields(bytes: &[u8]) -> Vec<(String, String)> {
+    let limits = bencode::Limits {
+        depth_max: 32,
+        values_max: 8_000_000,
+        canonical: false,
+    };
+    let Ok(root) = bencode::decode(bytes, limits) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut add = |prefix: &str, node: &Node<'_>, known: &[&str]| {
+        for (key, value) in node.as_dict().unwrap_or_default() {
+            let key = String::from_utf8_lossy(key);
+            if !known.contains(&key.as_ref()) {
+                let mut text = String::new();
+                show_value(value, &mut text);
+                if text.chars().count() > VALUE_CHARS_MAX {
+                    text = text
+                        .chars()
+                        .take(VALUE_CHARS_MAX)
+                        .chain("...".chars())
+                        .collect();
+                }
+                found.push((shown(&format!("{prefix}{key}")), text));
+            }
+        }
+    };
+    add("", &root, &KEYS_KNOWN);
+    if let Some(info) = root.get("info") {
+        add("info.", info, &INFO_KEYS_KNOWN);
+    }
+    found
+}
+
+/// Writes a value like JSON; byte strings that are not text as hexadecimal.
+fn show_value(node: &Node<'_>, out: &mut String) {
+    if out.len() > 4 * VALUE_CHARS_MAX {
+        return;
+    }
+    match &node.value {
+        Value::Int(int) => out.push_str(&int.to_string()),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                let _ = write!(out, "{:?}", shown(text));
+            }
+            Err(_) => {
+                out.push_str("0x");
+                for byte in bytes.iter().take(VALUE_CHARS_MAX) {
+                    let _ = write!(out, "{byte:02x}");
+                }
+            }
+        },
+        Value::List(items) => {
+            out.push('[');
+            for (n, item) in items.iter().enumerate() {
+                out.push_str(if n > 0 { ", " } else { "" });
+                show_value(item, out);
+            }
+            out.push(']');
+        }
+        Value::Dict(entries) => {
+            out.push('{');
+            for (n, (key, value)) in entries.iter().enumerate() {
+                out.push_str(if n > 0 { ", " } else { "" });
+                let _ = write!(out, "{:?}: ", shown(&String::from_utf8_lossy(key)));
+                show_value(value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+fn text(torrent: &Metainfo, others: &[(String, String)]) -> String {
+    let info = &torrent.info;
+    let mut out = String::new();
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<14}{value}");
+    };
+    row("name", shown(&info.name));
+    row("info-hash", torrent.info_hash.to_string());
+    row(
+        "size",
+        format!("{} ({} bytes)", Bytes(info.size_bytes), info.size_bytes),
+    );
+    row(
+        "pieces",
+        format!("{} of {}", info.piece_count(), Bytes(info.piece_len.into())),
+    );
+    row(
+        "private",
+        if info.private { "yes" } else { "no" }.to_owned(),
+    );
+    for (name, value) in [
+        ("source", &info.source),
+        ("comment", &torrent.comment),
+        ("created by", &torrent.created_by),
+    ] {
+        if let Some(value) = value {
+            row(name, shown(value));
+        }
+    }
+    if let Some(secs) = torrent.creation_date {
+        row("created", date(secs));
+    }
+    for (n, tier) in torrent.tiers.iter().enumerate() {
+        for url in tier {
+            row(&format!("tracker {}", n + 1), shown(url));
+        }
+    }
+    for url in &torrent.web_seeds {
+        row("web seed", shown(url));
+    }
+    for warning in &torrent.warnings {
+        row("warning", shown(&warning_text(warning)));
+    }
+    for (key, value) in others {
+        row("field", format!("{key} = {value}"));
+    }
+    row("files", info.files.len().to_string());
+    for file in &info.files {
+        let mut path = vec![info.name.as_str()];
+        path.extend(file.path.iter().map(String::as_str));
+        let _ = writeln!(out, "{:>14}  {}", file.len, shown(&path.join("/")));
+    }
+    out
+}
+
+fn json(torrent: &Metainfo, others: &[(String, String)]) -> String {
+    let info = &torrent.info;
+    let files: Vec<_> = info
+        .files
+        .iter()
+        .map(|file| serde_json::json!({ "path": file.path, "length": file.len }))
+        .collect();
+    let pieces: Vec<String> = info.pieces.iter().map(ToString::to_string).collect();
+    let warnings: Vec<String> = torrent.warnings.iter().map(warning_text).collect();
+    let others: serde_json::Map<_, _> = others
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone().into()))
+        .collect();
+    let value = serde_json::json!({
+        "name": info.name,
+        "info_hash": torrent.info_hash.to_string(),
+        "size_bytes": info.size_bytes,
+        "piece_length": info.piece_len,
+        "piece_count": info.piece_count(),
+        "private": info.private,
+        "source": info.source,
+        "single_file": info.single_file,
+        "comment": torrent.comment,
+        "created_by": torrent.created_by,
+        "creation_date": torrent.creation_date,
+        "trackers": torrent.tiers,
+        "web_seeds": torrent.web_seeds,
+        "warnings": warnings,
+        "other_fields": others,
+        "files": files,
+        "pieces": pieces,
+    });
+    serde_json::to_string_pretty(&value).expect("strings and numbers are JSON")
+}
+
+/// A date as claimed, in UTC; the bare number where it is beyond the calendar.
+fn date(secs: i64) -> String {
+    const YEAR_10000_SECS: i64 = 253_402_300_800;
+    if !(0..YEAR_10000_SECS).contains(&secs) {
+        return format!("{secs} seconds since 1970");
+    }
+    let text = skep_analysis::utc::rfc3339(secs * 1_000_000);
+    text.replace(".000000Z", "Z")
+}
+
+fn warning_text(warning: &Warning) -> String {
+    match warning {
+        Warning::NotCanonical(noted) => format!("byte {}: {}", noted.offset, noted.oddity),
+        Warning::Hybrid => "a hybrid torrent; its version 2 part is not read".to_owned(),
+        Warning::NameNotUtf8 { name } => format!("a name is not UTF-8: {}", name.escape_ascii()),
+        Warning::CaseConflict { path } => format!("differs from another path only in case: {path}"),
+        Warning::FieldIgnored { field } => format!("{field} has no usable value and is left out"),
+        other => format!("{other:?}"),
+    }
+}
