@@ -13,6 +13,7 @@
 //! ```
 
 pub mod content;
+pub mod honest;
 pub mod hostile;
 pub mod interval;
 pub mod loopback;

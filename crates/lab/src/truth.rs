@@ -163,8 +163,9 @@ pub enum What {
         begin: u32,
         /// Length in bytes.
         len: u32,
-        /// Whether the bytes are those of the content.
-        genuine: bool,
+        /// Whether the bytes are those of the content; left out by a receiver, who cannot tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        genuine: Option<bool>,
     },
     /// Another message, by its id.
     Message {
@@ -358,7 +359,7 @@ mod tests {
                     piece: 3,
                     begin: 16_384,
                     len: 9,
-                    genuine: false,
+                    genuine: Some(false),
                 },
                 bytes: 22,
             },

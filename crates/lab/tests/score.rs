@@ -225,7 +225,7 @@ fn wrong_bytes_and_scattered_blocks_make_no_verified_piece() {
                 piece: 1,
                 begin,
                 len: 16_384,
-                genuine,
+                genuine: Some(genuine),
             },
             bytes: 1,
         },
@@ -380,7 +380,7 @@ fn lines() -> Vec<Line> {
         piece,
         begin,
         len: 16_384,
-        genuine,
+        genuine: Some(genuine),
     };
     let (size_bytes, piece_len, piece_count) = (65_536, 32_768, 2);
     let info_hash = hash.clone();

@@ -175,7 +175,7 @@ async fn send_block(
             piece,
             begin,
             len,
-            genuine,
+            genuine: Some(genuine),
         },
         &message(PIECE, &body),
     )

@@ -253,7 +253,7 @@ impl Truth {
                 };
                 self.sight(block, sent.at);
                 let blocks = conn.blocks.entry(*piece).or_default();
-                if *genuine {
+                if *genuine == Some(true) {
                     blocks.insert(*begin);
                 } else {
                     blocks.remove(begin);
