@@ -3,8 +3,11 @@
 
 pub mod capture;
 pub mod clock;
+mod codec;
 pub mod file;
 pub mod grade;
 pub mod journal;
 pub mod ledger;
 pub mod record;
+
+pub use codec::FieldError;
