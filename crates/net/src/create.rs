@@ -205,6 +205,7 @@ pub fn hash(survey: &Survey, piece_len: u32, watch: &Watch) -> Result<Info, Crea
                 path: file.path.clone(),
                 len,
                 offset,
+                padding: false,
             };
             offset += len;
             file

@@ -1,9 +1,33 @@
-//! Torrent files, version 1: BEP 3, with tiers (BEP 12), web seeds (BEP 19) and the private flag
-//! (BEP 27). The info-hash is over the raw bytes of `info`, never over a re-encoding.
+//! Torrent files, version 1: BEP 3, with tiers (BEP 12), web seeds (BEP 19), the private flag
+//! (BEP 27) and padding files (BEP 47).
+//!
+//! ```text
+//! d 8:announce URL  13:announce-list l l URL.. e .. e  7:comment TEXT  10:created by TEXT
+//!   13:creation date SECONDS  8:url-list URL or l URL.. e
+//!   4:info d 4:name NAME  12:piece length N  6:pieces SHA1..  7:private 0/1  6:source TEXT
+//!            6:length N  or  5:files l d 6:length N 4:path l NAME.. e 4:attr FLAGS e .. e e e
+//! ```
+//!
+//! The info-hash is over the raw bytes of `info`, never over a re-encoding. `name.utf-8` and
+//! `path.utf-8`, which old makers wrote beside names in their own code page, are preferred where
+//! they are there and are UTF-8; `files` is preferred to `length`; the first of duplicate keys
+//! counts: all as libtorrent does it, since the same torrent must have the same files everywhere.
+//! Stricter than libtorrent: bytes after the torrent, and names that would have to be changed to be
+//! safe, are errors, because a changed name is no longer what the torrent says.
+
+mod error;
+mod path;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use skep_hash::Sha1Digest;
 
-use crate::{Block, InfoHash, PieceIndex, bencode};
+use crate::{Block, InfoHash, PieceIndex, piece::BLOCK_LEN};
+
+pub use error::{Field, MetainfoError, NameFault, Warning};
+pub use write::Draft;
 
 /// A torrent file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,93 +83,42 @@ pub struct File {
     pub len: u64,
     /// Offset of the first byte in the torrent's content.
     pub offset: u64,
+    /// Whether it is a padding file (BEP 47): zeroes that let the next file begin with a piece.
+    /// They are content, but need not be written, and their paths may be alike.
+    pub padding: bool,
 }
 
-/// Something unusual that is accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// The file is not canonical bencode.
-    NotCanonical(bencode::Noted),
-    /// The torrent is a hybrid (BEP 52); only its version 1 part is read.
-    Hybrid,
-    /// A name is not UTF-8; the bytes that are not are shown as `%XX`.
-    NameNotUtf8 {
-        /// The bytes as they came.
-        name: Vec<u8>,
-    },
-    /// Two paths differ only in case, so a file system that ignores case cannot hold both.
-    CaseConflict {
-        /// The later path.
-        path: String,
-    },
-    /// A field that skep does not need has a wrong type or value, and is left out.
-    FieldIgnored {
-        /// The field.
-        field: &'static str,
-    },
-}
-
-/// Torrent files longer than this are refused. One of 2 million pieces has 40 MB of digests.
+/// Longer torrent files are refused: 40 MiB of piece hashes, and as much again for names.
 pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Torrents of more files are refused.
-pub const FILES_MAX: usize = 1_000_000;
+/// Torrents of more pieces are refused, as by libtorrent. A peer's set of them is 256 KiB.
+pub const PIECES_MAX: u32 = 2 * 1024 * 1024;
 
-/// Greater piece lengths are refused: a piece is held in memory while it is fetched.
+/// Torrents of more files are refused.
+pub const FILES_MAX: usize = 300_000;
+
+/// Torrent files of more bencoded values are refused. A file needs 4 and one for each component of
+/// its path. This bounds the memory of reading to about 400 bytes a value.
+pub const VALUES_MAX: u32 = 2_000_000;
+
+/// Greater piece lengths are refused: a piece is held in memory while it is fetched. It is the
+/// greatest that clients make (libtorrent stops a block below it); 64 MiB is the greatest in use.
 pub const PIECE_LEN_MAX: u32 = 512 * 1024 * 1024;
 
-/// Why a torrent file is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetainfoError {
-    /// Not bencode.
-    #[error("not a torrent file: {0}")]
-    Bencode(#[from] bencode::DecodeError),
-    /// A version 2 torrent without a version 1 part (BEP 52).
-    #[error("torrent is of version 2 only, which is not supported yet")]
-    V2Only,
-}
+/// Longer names are refused: no common file system holds them.
+pub const NAME_BYTES_MAX: usize = 255;
 
-impl Metainfo {
-    /// Reads a torrent file.
-    ///
-    /// # Errors
-    ///
-    /// [`MetainfoError`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MetainfoError> {
-        let _ = bytes;
-        todo!()
-    }
-}
+/// Paths of more components are refused.
+pub const PATH_COMPONENTS_MAX: usize = 64;
 
-/// A torrent file to be written: what is in it besides what follows from that.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// The info dictionary. `offset`s and `size_bytes` are made again from the lengths.
-    pub info: Info,
-    /// Trackers in tiers.
-    pub tiers: Vec<Vec<String>>,
-    /// `url-list`.
-    pub web_seeds: Vec<String>,
-    /// `comment`.
-    pub comment: Option<String>,
-    /// `created by`.
-    pub created_by: Option<String>,
-    /// `creation date`, seconds since 1970 in UTC.
-    pub creation_date: Option<i64>,
-}
+/// How many trackers, and how many web seeds, of a torrent are kept.
+pub const URLS_MAX: usize = 1_000;
 
-impl Draft {
-    /// The canonical torrent file: the same draft gives the same bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`MetainfoError`] that reading the file again would give.
-    pub fn encode(&self) -> Result<Vec<u8>, MetainfoError> {
-        todo!()
-    }
-}
+/// Longer URLs are left out.
+pub const URL_BYTES_MAX: usize = 4 * 1024;
+
+/// How many warnings on one torrent are kept, besides [`bencode::NOTED_MAX`] on its encoding.
+pub const WARNINGS_MAX: usize = 200;
 
 /// A part of one file that a range of the content covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +131,29 @@ pub struct Span {
     pub len: u64,
 }
 
-/// Returns the piece length for content of `size_bytes`.
+/// Returns the piece length for content of `size_bytes`: the least power of two, from 16 KiB, that
+/// makes at most 2048 pieces; beyond 32 GiB it stays at 16 MiB until [`PIECES_MAX`] is reached.
+///
+/// | content up to | piece length | content up to | piece length |
+/// |---|---|---|---|
+/// | 32 MiB | 16 KiB | 2 GiB | 1 MiB |
+/// | 64 MiB | 32 KiB | 4 GiB | 2 MiB |
+/// | 128 MiB | 64 KiB | 8 GiB | 4 MiB |
+/// | 256 MiB | 128 KiB | 16 GiB | 8 MiB |
+/// | 512 MiB | 256 KiB | 32 TiB | 16 MiB |
+/// | 1 GiB | 512 KiB | beyond | up to 512 MiB |
+///
+/// Small pieces are shared and checked sooner, large ones keep the torrent file and the sets of
+/// pieces small: 2048 hashes are 40 KiB. 16 MiB is where other clients' own choices end.
 pub fn piece_len_for(size_bytes: u64) -> u32 {
-    let _ = size_bytes;
-    todo!()
+    let mut piece_len = BLOCK_LEN;
+    while piece_len < 16 * 1024 * 1024 && size_bytes.div_ceil(piece_len.into()) > 2048 {
+        piece_len *= 2;
+    }
+    while piece_len < PIECE_LEN_MAX && size_bytes.div_ceil(piece_len.into()) > PIECES_MAX.into() {
+        piece_len *= 2;
+    }
+    piece_len
 }
 
 impl Info {
@@ -181,8 +173,23 @@ impl Info {
     /// The parts of files that `len` bytes of content from `begin` cover, in order; empty files have
     /// none, and what lies beyond the content is left out.
     pub fn spans(&self, begin: u64, len: u64) -> impl Iterator<Item = Span> + '_ {
-        let _ = (begin, len);
-        std::iter::empty()
+        let end = begin.saturating_add(len);
+        let first = self
+            .files
+            .partition_point(|file| file.offset + file.len <= begin);
+        let files = self.files.iter().enumerate().skip(first);
+        files
+            .take_while(move |(_, file)| file.offset < end)
+            .filter_map(move |(n, file)| {
+                let from = begin.max(file.offset);
+                let until = end.min(file.offset + file.len);
+                let span = Span {
+                    file: n,
+                    offset: from - file.offset,
+                    len: until.checked_sub(from)?,
+                };
+                (span.len > 0).then_some(span)
+            })
     }
 
     /// The parts of files that a piece covers.

@@ -103,8 +103,8 @@ pub const PROTOCOL: &[u8; 19] = b"BitTorrent protocol";
 /// Length of what stands before a block's payload: the length prefix, the id, piece and begin.
 pub const PIECE_HEADER_LEN: usize = 13;
 
-/// The greatest length prefix that any peer needs: a `bitfield` of eight million pieces, the
-/// greatest torrent that skep opens, is as long, and no block or extension message is longer.
+/// The greatest length prefix that any peer needs, as in libtorrent: the `bitfield` of the most
+/// pieces that a torrent may have is 256 KiB, and no block or extension message comes near.
 pub const MESSAGE_LEN_MAX: u32 = 1024 * 1024;
 
 impl MessageId {

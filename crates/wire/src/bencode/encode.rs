@@ -226,6 +226,11 @@ impl Dict {
 }
 
 impl Item {
+    /// A list of these.
+    pub fn list<T: Into<Self>>(items: impl IntoIterator<Item = T>) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+
     /// The canonical encoding.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::new();
