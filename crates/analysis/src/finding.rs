@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use skep_evidence::record::{Body, Record};
+use skep_evidence::{
+    grade::Grade,
+    record::{Body, Record},
+};
 use skep_hash::Sha256Digest;
 use skep_wire::{Derived, InfoHash, Said};
 
@@ -15,7 +18,7 @@ use crate::{
         clock::{self, ClockState},
         completion,
         gain::{self, Gain},
-        grade::{self, Level},
+        grade,
         naming::{self, Naming},
         portion::{self, Portions},
         presence::{self, Visit},
@@ -131,7 +134,9 @@ pub struct Endpoint {
     /// Whether it connected to us.
     pub incoming: bool,
     /// Its grade, as recorded.
-    pub grade: Derived<Level>,
+    pub grade: Derived<Grade>,
+    /// The grade as a sentence, from the ledger alone.
+    pub statement: String,
     /// The first record of it, of whatever kind.
     pub first_record: When,
     /// Who named it.
@@ -314,11 +319,13 @@ fn endpoint(number: u64, group: &EndpointRecords<'_>) -> Option<Endpoint> {
         Body::Violated { violation, .. } => Some((When::from(*entry), violation.clone())),
         _ => None,
     };
+    let highest = grade::highest(records);
     Some(Endpoint {
         number,
         endpoint: group.endpoint,
         incoming: group.incoming,
-        grade: grade::highest(records),
+        statement: grade::statement(group.endpoint, records, &highest),
+        grade: highest,
         first_record: (*records.first()?).into(),
         named: naming::sources(records),
         attempts: attempt::attempts(records),

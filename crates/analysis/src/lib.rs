@@ -8,7 +8,10 @@
 
 pub mod finding;
 pub mod group;
+pub mod report;
 pub mod rule;
+pub mod sheet;
+pub mod text;
 pub mod utc;
 
 pub use finding::Findings;

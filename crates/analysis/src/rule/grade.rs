@@ -1,6 +1,11 @@
 //! Rule `grade/highest`: the highest grade that is recorded of an endpoint.
 
-use skep_evidence::record::Body;
+use std::net::SocketAddr;
+
+use skep_evidence::{
+    grade::{Claimed, Delivered, Grade, Joined, Reached, Recorded, Sentences, Verified, Whole},
+    record::Body,
+};
 use skep_wire::Derived;
 
 use crate::{group::Indexed, rule::Rule};
@@ -18,63 +23,18 @@ pub const RULE: Rule = Rule {
                     address at the recorded times, and not before or after.",
 };
 
-/// A grade as a place on the ladder. For printing and ordering only: it proves nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Named by someone, and never reached.
-    Listed,
-    /// It answered.
-    Reached,
-    /// It completed a BitTorrent handshake for this info-hash.
-    Joined,
-    /// It said what it has.
-    Claimed,
-    /// Bytes that we asked for came from it.
-    Delivered,
-    /// They hash to the torrent, as recorded.
-    Verified,
-    /// The entire content came from it, as recorded.
-    Whole,
-}
-
-impl Level {
-    /// All, ascending.
-    pub const ALL: [Self; 7] = [
-        Self::Listed,
-        Self::Reached,
-        Self::Joined,
-        Self::Claimed,
-        Self::Delivered,
-        Self::Verified,
-        Self::Whole,
-    ];
-
-    /// The word that reports use.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Listed => "Listed",
-            Self::Reached => "Reached",
-            Self::Joined => "Joined",
-            Self::Claimed => "Claimed",
-            Self::Delivered => "Delivered",
-            Self::Verified => "Verified",
-            Self::Whole => "Whole",
-        }
-    }
-}
-
-/// The level that one record states, if it states one.
-pub fn stated(body: &Body) -> Option<Level> {
+/// The grade that one record states, if it states one.
+pub fn stated(body: &Body) -> Option<Grade> {
     match body {
         Body::Listed { .. } | Body::Attempted { .. } | Body::AttemptFailed { .. } => {
-            Some(Level::Listed)
+            Some(Grade::Listed)
         }
-        Body::Reached { .. } => Some(Level::Reached),
-        Body::Joined { .. } => Some(Level::Joined),
-        Body::ClaimedSet { .. } | Body::ClaimedGain { .. } => Some(Level::Claimed),
-        Body::Delivered { .. } => Some(Level::Delivered),
-        Body::Verified { .. } => Some(Level::Verified),
-        Body::Whole { .. } => Some(Level::Whole),
+        Body::Reached { .. } => Some(Grade::Reached),
+        Body::Joined { .. } => Some(Grade::Joined),
+        Body::ClaimedSet { .. } | Body::ClaimedGain { .. } => Some(Grade::Claimed),
+        Body::Delivered { .. } => Some(Grade::Delivered),
+        Body::Verified { .. } => Some(Grade::Verified),
+        Body::Whole { .. } => Some(Grade::Whole),
         Body::RunStarted { .. }
         | Body::Target { .. }
         | Body::Clock { .. }
@@ -96,18 +56,53 @@ pub fn stated(body: &Body) -> Option<Level> {
     }
 }
 
-/// The highest level among `records`, resting on the first record that states it.
-pub fn highest(records: &[Indexed<'_>]) -> Derived<Level> {
-    let mut best: Option<(Level, u64)> = None;
+/// The highest grade among `records`, resting on the first record that states it.
+pub fn highest(records: &[Indexed<'_>]) -> Derived<Grade> {
+    let mut best: Option<(Grade, u64)> = None;
     for entry in records {
-        if let Some(level) = stated(&entry.record.body)
-            && best.is_none_or(|(known, _)| level > known)
+        if let Some(grade) = stated(&entry.record.body)
+            && best.is_none_or(|(known, _)| grade > known)
         {
-            best = Some((level, entry.index));
+            best = Some((grade, entry.index));
         }
     }
-    let (level, inputs) = best.map_or((Level::Listed, vec![]), |(level, index)| {
-        (level, vec![index])
+    let (grade, inputs) = best.map_or((Grade::Listed, vec![]), |(grade, index)| {
+        (grade, vec![index])
     });
-    RULE.derive(level, inputs)
+    RULE.derive(grade, inputs)
+}
+
+/// What may be said of an endpoint from the ledger alone, by the record that [`highest`] found.
+pub fn statement(
+    endpoint: SocketAddr,
+    records: &[Indexed<'_>],
+    highest: &Derived<Grade>,
+) -> String {
+    let of = |index: &u64| records.iter().rposition(|entry| entry.index == *index);
+    let place = highest.inputs.first().and_then(of);
+    let said = place.and_then(|place| recorded(&records[..=place], highest.value));
+    said.unwrap_or_else(|| {
+        format!("{endpoint} was named, and nothing is recorded to have come from it")
+    })
+}
+
+/// The sentence of the last of `records`, by way of the record that its connection stood.
+fn recorded(records: &[Indexed<'_>], grade: Grade) -> Option<String> {
+    fn sentence<G: Sentences>(recorded: Option<Recorded<G>>) -> Option<String> {
+        recorded.map(|recorded| recorded.shows())
+    }
+    let Indexed { index, record } = *records.last()?;
+    // Of the connections that stood, the one that the record is about; `read` compares the numbers.
+    records.iter().rev().find_map(|below| {
+        let reached = Recorded::<Reached>::read(below.index, below.record)?;
+        match grade {
+            Grade::Listed => None,
+            Grade::Reached => Some(reached.shows()),
+            Grade::Joined => sentence(Recorded::<Joined>::read(index, record, &reached)),
+            Grade::Claimed => sentence(Recorded::<Claimed>::read(index, record, &reached)),
+            Grade::Delivered => sentence(Recorded::<Delivered>::read(index, record, &reached)),
+            Grade::Verified => sentence(Recorded::<Verified>::read(index, record, &reached)),
+            Grade::Whole => sentence(Recorded::<Whole>::read(index, record, &reached)),
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! Rule `presence/heard`: when an endpoint was there.
 
 use skep_evidence::{
+    grade::Grade,
     journal::ConnId,
     record::{Body, CloseKind, Transport},
 };
@@ -8,7 +9,7 @@ use skep_wire::Derived;
 
 use crate::{
     group::Indexed,
-    rule::{Rule, When, grade, grade::Level},
+    rule::{Rule, When, grade},
 };
 
 /// The rule.
@@ -34,8 +35,8 @@ pub struct Visit {
     pub heard: When,
     /// When and how it ended, if that is recorded.
     pub closed: Option<(When, CloseKind)>,
-    /// The highest level recorded on it.
-    pub level: Level,
+    /// The highest grade recorded on it.
+    pub grade: Grade,
     /// When each portion was recorded as verified on it.
     pub verified: Vec<When>,
     /// When each portion was refuted on it.
@@ -129,7 +130,7 @@ pub fn visits(records: &[Indexed<'_>]) -> Vec<Derived<Visit>> {
                 from: when,
                 heard: when,
                 closed: None,
-                level: Level::Reached,
+                grade: Grade::Reached,
                 verified: vec![],
                 refuted: vec![],
             };
@@ -156,8 +157,8 @@ fn extend(visit: &mut Visit, entry: Indexed<'_>) {
     if heard(&entry.record.body) {
         visit.heard = when;
     }
-    if let Some(level) = grade::stated(&entry.record.body) {
-        visit.level = visit.level.max(level);
+    if let Some(grade) = grade::stated(&entry.record.body) {
+        visit.grade = visit.grade.max(grade);
     }
     match &entry.record.body {
         Body::Verified { .. } => visit.verified.push(when),
