@@ -328,8 +328,8 @@ impl Sheet {
             format: "skep-report 1",
             note: "Made from the ledger alone. Grades are recorded statements, not checked again here; \
                    a verified portion is recorded as verified, not hashed again here. What endpoints, \
-                   trackers and torrents say of themselves is a claim. Run `skep verify` on the bundle to \
-                   check every statement against the retained bytes.",
+                   trackers and torrents say of themselves is a claim. The command skep verify on the \
+                   bundle checks every statement against the retained bytes.",
             ledger: LedgerRow {
                 origin: text::plain(&ledger.origin),
                 records: ledger.size,

@@ -67,13 +67,13 @@ impl Axis {
             let x = self.x(tick);
             line(out, "grid", (x, top), (x, bottom));
             let label = utc::clock(tick);
-            text(out, "tick", (x, bottom + 14.0), "middle", &label);
+            text(out, "tick", (x, bottom + 16.0), "middle", &label);
             if days && tick.rem_euclid(86_400_000_000) == 0 {
-                text(out, "tick", (x, bottom + 27.0), "middle", &utc::date(tick));
+                text(out, "tick", (x, bottom + 29.0), "middle", &utc::date(tick));
             }
         }
         let from = format!("{} UTC", utc::date(self.from_us));
-        text(out, "tick", (self.left, bottom + 27.0), "start", &from);
+        text(out, "tick", (self.left, bottom + 29.0), "start", &from);
     }
 }
 

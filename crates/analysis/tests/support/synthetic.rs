@@ -15,23 +15,23 @@ use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
 /// 2012-03-30T10:15:00Z.
 const BEGIN_US: i64 = 1_333_102_500_000_000;
 /// Pieces of the made-up torrent.
-pub const PIECES: u32 = 64;
+pub(crate) const PIECES: u32 = 64;
 /// Its only tracker that answers.
-pub const TRACKER: &str = "http://127.0.0.1:6969/announce";
+pub(crate) const TRACKER: &str = "http://127.0.0.1:6969/announce";
 
 /// A ledger under construction.
-pub struct Made {
-    pub records: Vec<(u64, Record)>,
+pub(crate) struct Made {
+    pub(crate) records: Vec<(u64, Record)>,
     at: Moment,
     run: u32,
-    pub synchronised: bool,
+    pub(crate) synchronised: bool,
 }
 
-pub fn addr(text: &str) -> SocketAddr {
+pub(crate) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-pub fn source(len: u32) -> Source {
+pub(crate) fn source(len: u32) -> Source {
     Source {
         capture: CaptureOffset(4_096),
         stream: 0,
@@ -42,7 +42,7 @@ pub fn source(len: u32) -> Source {
 
 impl Made {
     /// A run that has said what it commits to, and its one target.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut made = Self {
             records: vec![],
             at: Moment::ZERO,
@@ -54,7 +54,7 @@ impl Made {
     }
 
     /// Starts run `run`.
-    pub fn begin_run(&mut self, run: u32) {
+    pub(crate) fn begin_run(&mut self, run: u32) {
         self.run = run;
         self.push(Body::RunStarted {
             format: 1,
@@ -80,13 +80,13 @@ impl Made {
     }
 
     /// Moves the clock to `millis` after the run's beginning.
-    pub fn at(&mut self, millis: u64) -> &mut Self {
+    pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
         self.at = Moment::from_millis(millis);
         self
     }
 
     /// Appends a record.
-    pub fn push(&mut self, body: Body) -> &mut Self {
+    pub(crate) fn push(&mut self, body: Body) -> &mut Self {
         let us = BEGIN_US + i64::from(self.run - 1) * 3_600_000_000 + (self.at.0 / 1_000) as i64;
         let utc = UtcInterval {
             earliest_us: us - 12_000,
@@ -104,7 +104,7 @@ impl Made {
         self
     }
 
-    pub fn listed(&mut self, endpoint: &str) -> &mut Self {
+    pub(crate) fn listed(&mut self, endpoint: &str) -> &mut Self {
         self.push(Body::Listed {
             target: TargetIndex(0),
             endpoint: addr(endpoint),
@@ -115,7 +115,7 @@ impl Made {
         })
     }
 
-    pub fn attempted(&mut self, conn: u32, endpoint: &str) -> &mut Self {
+    pub(crate) fn attempted(&mut self, conn: u32, endpoint: &str) -> &mut Self {
         self.push(Body::Attempted {
             target: TargetIndex(0),
             conn: ConnId(conn),
@@ -124,14 +124,14 @@ impl Made {
         })
     }
 
-    pub fn failed(&mut self, conn: u32, reason: ConnectFailure) -> &mut Self {
+    pub(crate) fn failed(&mut self, conn: u32, reason: ConnectFailure) -> &mut Self {
         self.push(Body::AttemptFailed {
             conn: ConnId(conn),
             reason,
         })
     }
 
-    pub fn reached(&mut self, conn: u32, endpoint: &str) -> &mut Self {
+    pub(crate) fn reached(&mut self, conn: u32, endpoint: &str) -> &mut Self {
         self.push(Body::Reached {
             target: Some(TargetIndex(0)),
             conn: ConnId(conn),
@@ -142,7 +142,7 @@ impl Made {
         })
     }
 
-    pub fn came_in(&mut self, conn: u32, endpoint: &str) -> &mut Self {
+    pub(crate) fn came_in(&mut self, conn: u32, endpoint: &str) -> &mut Self {
         self.push(Body::Reached {
             target: None,
             conn: ConnId(conn),
@@ -153,7 +153,7 @@ impl Made {
         })
     }
 
-    pub fn joined(&mut self, conn: u32, client: &str) -> &mut Self {
+    pub(crate) fn joined(&mut self, conn: u32, client: &str) -> &mut Self {
         self.push(Body::Joined {
             target: TargetIndex(0),
             conn: ConnId(conn),
@@ -172,7 +172,7 @@ impl Made {
         })
     }
 
-    pub fn claims(&mut self, conn: u32, pieces: u32) -> &mut Self {
+    pub(crate) fn claims(&mut self, conn: u32, pieces: u32) -> &mut Self {
         self.push(Body::ClaimedSet {
             conn: ConnId(conn),
             how: ClaimKind::Bitfield,
@@ -184,7 +184,7 @@ impl Made {
         })
     }
 
-    pub fn has(&mut self, conn: u32, piece: u32, pieces: u32, since: Moment) -> &mut Self {
+    pub(crate) fn has(&mut self, conn: u32, piece: u32, pieces: u32, since: Moment) -> &mut Self {
         self.push(Body::ClaimedGain {
             conn: ConnId(conn),
             piece: PieceIndex(piece),
@@ -195,7 +195,7 @@ impl Made {
         })
     }
 
-    pub fn offers(&mut self, conn: u32, pieces: u32, choked: bool) -> &mut Self {
+    pub(crate) fn offers(&mut self, conn: u32, pieces: u32, choked: bool) -> &mut Self {
         self.push(Body::Offers {
             conn: ConnId(conn),
             pieces,
@@ -205,7 +205,7 @@ impl Made {
         })
     }
 
-    pub fn delivered(&mut self, conn: u32, piece: u32) -> &mut Self {
+    pub(crate) fn delivered(&mut self, conn: u32, piece: u32) -> &mut Self {
         for n in 0..16 {
             let block = Block {
                 piece: PieceIndex(piece),
@@ -221,7 +221,7 @@ impl Made {
         self
     }
 
-    pub fn verified(&mut self, conn: u32, piece: u32) -> &mut Self {
+    pub(crate) fn verified(&mut self, conn: u32, piece: u32) -> &mut Self {
         let piece = PieceIndex(piece);
         let sha1 = sha1(&piece.0.to_be_bytes());
         self.push(Body::Verified {
@@ -231,7 +231,7 @@ impl Made {
         })
     }
 
-    pub fn refuted(&mut self, conn: u32, piece: u32) -> &mut Self {
+    pub(crate) fn refuted(&mut self, conn: u32, piece: u32) -> &mut Self {
         self.push(Body::Refuted {
             conn: ConnId(conn),
             piece: PieceIndex(piece),
@@ -240,7 +240,7 @@ impl Made {
         })
     }
 
-    pub fn closed(&mut self, conn: u32, how: CloseKind) -> &mut Self {
+    pub(crate) fn closed(&mut self, conn: u32, how: CloseKind) -> &mut Self {
         self.push(Body::Closed {
             conn: ConnId(conn),
             how,
@@ -253,7 +253,7 @@ impl Made {
     }
 
     /// The end of a run, with its mark.
-    pub fn end(&mut self) -> &mut Self {
+    pub(crate) fn end(&mut self) -> &mut Self {
         self.push(Body::RunEnded {
             endpoints: 12,
             attempts: 20,
@@ -267,7 +267,7 @@ impl Made {
     }
 
     /// The ledger that these records would be.
-    pub fn ledger(&self) -> Ledger {
+    pub(crate) fn ledger(&self) -> Ledger {
         Ledger {
             origin: "observer.example/skep".into(),
             size: self.records.len() as u64,
@@ -276,13 +276,13 @@ impl Made {
     }
 }
 
-pub fn share_ppm(pieces: u32) -> u32 {
+pub(crate) fn share_ppm(pieces: u32) -> u32 {
     pieces * 1_000_000 / PIECES
 }
 
 /// A whole observation: a seeder, downloaders that come and go, a stranger with a hostile name, one
 /// that claims all and gives nothing, one that sends garbage, dead endpoints, a stray.
-pub fn observation() -> Made {
+pub(crate) fn observation() -> Made {
     let mut made = Made::new();
     made.at(200).push(Body::TrackerAsked {
         target: TargetIndex(0),
@@ -364,7 +364,7 @@ fn downloader(made: &mut Made, peer: u32) {
     let mut since = Moment::from_millis(begin + 10);
     if peer % 2 == 0 {
         made.at(begin + 20)
-            .offers(conn, peer * 3, true)
+            .offers(conn, 0, true)
             .offers(conn, peer * 3, false);
     }
     for n in 0..40 - peer * 4 {

@@ -23,9 +23,8 @@ pub(in crate::report) fn timeline(rows: &[EndpointRow], us: (i64, i64)) -> Strin
     let axis = Axis::new(LEFT, WIDTH - LEFT - RIGHT, us);
     let bottom = TOP + ROW * rows.len() as f64;
     let mut out = String::new();
-    open(&mut out, WIDTH, bottom + 34.0, "Who was present when");
-    axis.draw(&mut out, TOP, bottom);
-    for (place, row) in rows.iter().enumerate() {
+    open(&mut out, WIDTH, bottom + 36.0, "Who was present when");
+    for place in 0..rows.len() {
         let middle = TOP + ROW * (place as f64 + 0.5);
         if place % 2 == 1 {
             put(
@@ -36,6 +35,10 @@ pub(in crate::report) fn timeline(rows: &[EndpointRow], us: (i64, i64)) -> Strin
                 ),
             );
         }
+    }
+    axis.draw(&mut out, TOP, bottom);
+    for (place, row) in rows.iter().enumerate() {
+        let middle = TOP + ROW * (place as f64 + 0.5);
         label(&mut out, row, middle);
         line(&mut out, "base", (LEFT, middle), (WIDTH - RIGHT, middle));
         for &failed in &row.failed_us {
@@ -77,7 +80,7 @@ fn label(out: &mut String, row: &EndpointRow, middle: f64) {
 
 fn bar(out: &mut String, axis: &Axis, row: &EndpointRow, visit: &VisitRow, middle: f64) {
     let from = axis.x(visit.from.utc.earliest_us);
-    let until = axis.x(visit.heard.utc.latest_us).max(from + 2.0);
+    let until = axis.x(visit.heard.utc.latest_us).max(from + 3.0);
     let top = middle - BAR / 2.0;
     put(
         out,

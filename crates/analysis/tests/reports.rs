@@ -1,0 +1,154 @@
+//! The three files of a report.
+
+#[path = "support/synthetic.rs"]
+#[allow(dead_code)]
+mod synthetic;
+
+use proptest::prelude::*;
+use skep_analysis::report::Report;
+use skep_evidence::{
+    journal::ConnId,
+    record::{Body, TargetIndex},
+};
+use synthetic::{Made, observation};
+
+fn report(made: &Made) -> Report {
+    Report::of(&made.records, &made.ledger()).unwrap()
+}
+
+fn html(made: &Made) -> String {
+    String::from_utf8(report(made).html).unwrap()
+}
+
+#[test]
+fn the_same_ledger_gives_the_same_bytes() {
+    assert_eq!(report(&observation()), report(&observation()));
+}
+
+#[test]
+fn one_record_more_changes_every_file() {
+    let before = report(&observation());
+    let mut made = observation();
+    made.at(119_000).listed("127.0.9.200:1");
+    let after = report(&made);
+    for ((name, before), (_, after)) in before.files().into_iter().zip(after.files()) {
+        assert_ne!(before, after, "{name}");
+    }
+}
+
+#[test]
+fn the_page_needs_no_other_file_and_no_script() {
+    let html = html(&observation());
+    for absent in [
+        "<script",
+        "src=",
+        "@import",
+        "url(",
+        "<link",
+        "<iframe",
+        "javascript:",
+    ] {
+        assert!(!html.contains(absent), "{absent}");
+    }
+    // The only address is the name of the SVG namespace and what strangers said.
+    let addresses = html.matches("http").count();
+    let namespaces = html.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
+    let said = html.matches("http://127.0.0.1:6969/announce").count();
+    assert_eq!(addresses, namespaces + said);
+}
+
+#[test]
+fn every_grade_is_printed_with_what_it_does_not_show() {
+    let html = html(&observation());
+    for row in skep_analysis::sheet::grade_rows() {
+        let escaped = skep_analysis::text::escape(row.does_not_show);
+        assert!(
+            html.contains(&escaped) || html.contains(row.does_not_show),
+            "{:?}",
+            row.grade
+        );
+    }
+    assert!(html.contains("recorded as verified, not hashed again here"));
+}
+
+#[test]
+fn unsynchronised_clocks_are_said_in_every_file() {
+    let mut made = Made::new();
+    made.synchronised = false;
+    made.at(5).listed("127.0.2.1:1").reached(0, "127.0.2.1:1");
+    for (name, bytes) in report(&made).files() {
+        assert!(
+            String::from_utf8_lossy(bytes).contains("unsynchronised"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_table_has_one_line_an_endpoint_and_no_cell_that_calculates() {
+    let made = observation();
+    let csv = report(&made).csv;
+    let mut table = csv::Reader::from_reader(csv.as_slice());
+    let mut lines = 0;
+    for line in table.records() {
+        let line = line.unwrap();
+        assert!(
+            line.iter()
+                .all(|cell| !cell.starts_with(['=', '+', '-', '@'])),
+            "{line:?}"
+        );
+        lines += 1;
+    }
+    let findings = skep_analysis::Findings::of(&made.records);
+    assert_eq!(lines, findings.swarms[0].endpoints.len());
+}
+
+#[test]
+fn an_empty_ledger_still_gives_a_report() {
+    let made = Made::new();
+    let page = html(&made);
+    assert!(page.contains("No endpoint answered."));
+    let nothing = Report::of(&[], &made.ledger()).unwrap();
+    assert!(
+        String::from_utf8(nothing.html)
+            .unwrap()
+            .contains("No swarm")
+    );
+}
+
+/// Reverses the direction of what follows it.
+const OVERRIDE: char = '\u{202e}';
+
+/// Whatever a stranger sends as its name, as an error or as a torrent's name, it stays text.
+fn strangers_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("</title><script>alert(1)</script>".to_owned()),
+        Just("\"><img src=x onerror=alert(1)>".to_owned()),
+        Just(format!("a{OVERRIDE}b")),
+        Just("' onmouseover='x".to_owned()),
+        any::<String>(),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn strangers_cannot_write_markup(text in strangers_text()) {
+        let mut made = Made::new();
+        made.at(1).reached(0, "127.0.2.1:1").joined(0, &text);
+        made.push(Body::Violated { conn: ConnId(0), violation: text.clone(), source: None });
+        made.push(Body::TrackerFailed {
+            target: TargetIndex(0), url: text.clone(), remote: None, error: text.clone(),
+        });
+        let tags = |html: &str| html.matches('<').count();
+        let mut plain = Made::new();
+        plain.at(1).reached(0, "127.0.2.1:1").joined(0, "x");
+        plain.push(Body::Violated { conn: ConnId(0), violation: "x".into(), source: None });
+        plain.push(Body::TrackerFailed {
+            target: TargetIndex(0), url: "x".into(), remote: None, error: "x".into(),
+        });
+        prop_assert_eq!(tags(&html(&made)), tags(&html(&plain)));
+        let rearranges = html(&made).contains(OVERRIDE);
+        prop_assert!(!rearranges);
+    }
+}
