@@ -1,6 +1,59 @@
 //! What the operator decided before the run, and its one encoding.
+//!
+//! The encoding is a canonical bencoded dictionary, kept as a blob under its SHA-256, which the first
+//! record of the run names:
+//!
+//! ```text
+//! announce secs   integer
+//! bind            address bytes (4 or 16)
+//! connect ms      integer
+//! conns max       integer
+//! endpoints       list of [target index, address bytes (4 or 16), port]
+//! format          "skep observe configuration"
+//! listen port     integer
+//! pieces a visit  integer
+//! revisit secs    integer
+//! rule            the text of RULE
+//! run             integer
+//! seed            32 bytes
+//! version         1
+//! visit secs      integer
+//! whole           0 or 1
+//! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use skep_wire::bencode::{self, Dict, Item, Limits, Node};
+
+/// The version of the configuration's format, and of [`RULE`].
+pub const CONFIG_VERSION: i64 = 1;
+
+/// What the first field of every configuration says.
+pub const CONFIG_FORMAT: &str = "skep observe configuration";
+
+/// Greatest number of endpoints that an operator may name.
+pub const OPERATOR_ENDPOINTS_MAX: usize = 10_000;
+
+/// The rule by which endpoints and pieces are chosen, committed to with every configuration. The code
+/// that keeps it is [`crate::Observer`].
+pub const RULE: &str = "\
+Every tracker of every tier of every target is asked, each independently of the others, at once and then \
+every 'announce secs', or later if it asks for later. \
+Every endpoint that a tracker lists, that a peer names by peer exchange, that the operator names, or that \
+is named as listening port on an incoming connection is contacted, in the order in which it was first \
+named, except those with port 0 and those with an unspecified, multicast or broadcast address; while \
+'conns max' connections that we opened stand, the rest wait in that order. \
+A visit lasts at most 'visit secs' (in whole mode, as long as verified pieces keep coming); the next one \
+begins 'revisit secs' after its end, twice as long after each visit in a row without a handshake, up to \
+one hour. \
+An incoming connection is kept while it lasts, and counts as a visit of its own, and as another after \
+each 'visit secs' and 'revisit secs'. \
+On a visit 'pieces a visit' pieces are asked for (in whole mode every \
+piece), one after the other, each whole and on this one connection, as soon as the endpoint unchokes us \
+or allows a piece. The piece is drawn among those that it claims and now offers and that it has not \
+delivered verified in this run (among all that it offers if there is no other), by SplitMix64 whose state \
+comes from SHA-256 of \"skep piece\", the seed, the info-hash, the endpoint and the number of the visit. \
+Our peer id comes from SHA-256 of \"skep peer id\", the seed, the info-hash and the endpoint.";
 
 /// What the operator decided before the run. Encoded canonically (bencode) into a blob that
 /// `RunStarted` commits to.
@@ -8,6 +61,9 @@ use std::net::SocketAddr;
 pub struct Config {
     /// Which run of the ledger, from 1.
     pub run: u32,
+    /// The source address of all that we send, and where we listen; unspecified leaves it to the
+    /// system.
+    pub bind: IpAddr,
     /// Our listening port, announced to trackers and in extension handshakes.
     pub listen_port: u16,
     /// From this the peer ids and every random choice are derived; drawn before the run.
@@ -24,7 +80,7 @@ pub struct Config {
     pub visit_secs: u32,
     /// Milliseconds until an unanswered connect counts as timed out.
     pub connect_ms: u32,
-    /// Greatest number of connections at once.
+    /// Greatest number of connections at once that we open; as many may come in.
     pub conns_max: u32,
     /// Seconds between announces to one tracker, unless it asks for longer.
     pub announce_secs: u32,
@@ -34,6 +90,12 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// Not canonical bencode.
+    #[error("configuration: {0}")]
+    Bencode(#[from] bencode::DecodeError),
+    /// Another format.
+    #[error("not a configuration of an observer")]
+    Format,
     /// Another format version.
     #[error("configuration has version {got}, this observer reads {expected}")]
     Version {
@@ -42,13 +104,53 @@ pub enum ConfigError {
         /// What we read.
         expected: i64,
     },
+    /// A field is missing or not of its type and range.
+    #[error("configuration field \"{field}\" is missing, of another type or out of range")]
+    Field {
+        /// The field.
+        field: &'static str,
+    },
+    /// The rule is not the one that this version follows.
+    #[error("configuration names another rule for choosing endpoints")]
+    Rule,
+    /// There is more in it than this version writes.
+    #[error("configuration holds more than its version defines")]
+    Surplus,
+    /// More endpoints than [`OPERATOR_ENDPOINTS_MAX`].
+    #[error("configuration names {got} endpoints, the limit is {limit}")]
+    Endpoints {
+        /// How many.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Config {
     /// The canonical encoding, the blob that `RunStarted` commits to.
     pub fn encode(&self) -> Vec<u8> {
-        todo!("observe")
+        let int = |n: u32| Item::Int(i64::from(n));
+        let endpoints = self.endpoints.iter().map(|&(target, addr)| {
+            let ip = Item::Bytes(ip_bytes(addr.ip()));
+            Item::List(vec![int(target), ip, int(addr.port().into())])
+        });
+        Dict::new()
+            .with("announce secs", int(self.announce_secs))
+            .with("bind", Item::Bytes(ip_bytes(self.bind)))
+            .with("connect ms", int(self.connect_ms))
+            .with("conns max", int(self.conns_max))
+            .with("endpoints", Item::List(endpoints.collect()))
+            .with("format", Item::Bytes(CONFIG_FORMAT.into()))
+            .with("listen port", int(self.listen_port.into()))
+            .with("pieces a visit", int(self.pieces_per_visit))
+            .with("revisit secs", int(self.revisit_secs))
+            .with("rule", Item::Bytes(RULE.into()))
+            .with("run", int(self.run))
+            .with("seed", Item::Bytes(self.seed.to_vec()))
+            .with("version", Item::Int(CONFIG_VERSION))
+            .with("visit secs", int(self.visit_secs))
+            .with("whole", int(self.whole.into()))
+            .encode()
     }
 
     /// Reads [`Config::encode`]'s bytes and no others.
@@ -57,6 +159,162 @@ impl Config {
     ///
     /// [`ConfigError`] says which field is not as this version writes it.
     pub fn decode(bytes: &[u8]) -> Result<Self, ConfigError> {
-        todo!("observe")
+        let node = bencode::decode(bytes, Limits::CANONICAL)?;
+        if node.get_bytes("format") != Some(CONFIG_FORMAT.as_bytes()) {
+            return Err(ConfigError::Format);
+        }
+        let version = node
+            .get_int("version")
+            .ok_or(ConfigError::Field { field: "version" })?;
+        if version != CONFIG_VERSION {
+            return Err(ConfigError::Version {
+                got: version,
+                expected: CONFIG_VERSION,
+            });
+        }
+        if node.get_bytes("rule") != Some(RULE.as_bytes()) {
+            return Err(ConfigError::Rule);
+        }
+        let config = Self {
+            run: int(&node, "run")?,
+            bind: node
+                .get_bytes("bind")
+                .and_then(ip_from)
+                .ok_or(ConfigError::Field { field: "bind" })?,
+            listen_port: int(&node, "listen port")?,
+            seed: node
+                .get_bytes("seed")
+                .and_then(|seed| seed.try_into().ok())
+                .ok_or(ConfigError::Field { field: "seed" })?,
+            endpoints: endpoints(&node)?,
+            pieces_per_visit: int(&node, "pieces a visit")?,
+            whole: int::<u8>(&node, "whole")? == 1,
+            revisit_secs: int(&node, "revisit secs")?,
+            visit_secs: int(&node, "visit secs")?,
+            connect_ms: int(&node, "connect ms")?,
+            conns_max: int(&node, "conns max")?,
+            announce_secs: int(&node, "announce secs")?,
+        };
+        if config.encode() != bytes {
+            return Err(ConfigError::Surplus);
+        }
+        Ok(config)
+    }
+}
+
+fn int<T: TryFrom<i64>>(node: &Node<'_>, field: &'static str) -> Result<T, ConfigError> {
+    node.get_int(field)
+        .and_then(|int| T::try_from(int).ok())
+        .ok_or(ConfigError::Field { field })
+}
+
+fn endpoints(node: &Node<'_>) -> Result<Vec<(u32, SocketAddr)>, ConfigError> {
+    let field = ConfigError::Field { field: "endpoints" };
+    let list = node.get_list("endpoints").ok_or(field.clone())?;
+    if list.len() > OPERATOR_ENDPOINTS_MAX {
+        return Err(ConfigError::Endpoints {
+            got: list.len(),
+            limit: OPERATOR_ENDPOINTS_MAX,
+        });
+    }
+    let one = |item: &Node<'_>| {
+        let [target, ip, port] = item.as_list()? else {
+            return None;
+        };
+        let ip = ip_from(ip.as_bytes()?)?;
+        let port = u16::try_from(port.as_int()?).ok()?;
+        Some((
+            u32::try_from(target.as_int()?).ok()?,
+            SocketAddr::new(ip, port),
+        ))
+    };
+    list.iter().map(one).collect::<Option<_>>().ok_or(field)
+}
+
+fn ip_bytes(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn ip_from(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            run: 3,
+            bind: IpAddr::from([127, 0, 0, 2]),
+            listen_port: 51_413,
+            seed: [7; 32],
+            endpoints: vec![
+                (0, SocketAddr::from(([127, 0, 0, 9], 6881))),
+                (1, SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 6882))),
+            ],
+            pieces_per_visit: 2,
+            whole: true,
+            revisit_secs: 60,
+            visit_secs: 30,
+            connect_ms: 5_000,
+            conns_max: 200,
+            announce_secs: 300,
+        }
+    }
+
+    #[test]
+    fn a_configuration_comes_back_as_it_went() {
+        assert_eq!(Config::decode(&config().encode()), Ok(config()));
+    }
+
+    /// What is not written by `encode` is refused, so that a configuration has one encoding and one
+    /// hash: another version, rule or value of `whole`, and a field more.
+    #[test]
+    fn any_other_encoding_is_refused() {
+        let bytes = config().encode();
+        let with = |from: &str, to: &str| {
+            let at = bytes
+                .windows(from.len())
+                .position(|part| part == from.as_bytes())
+                .expect("the field is there");
+            let mut out = bytes[..at].to_vec();
+            out.extend(to.as_bytes());
+            out.extend(&bytes[at + from.len()..]);
+            Config::decode(&out)
+        };
+        assert_eq!(
+            with("7:versioni1e", "7:versioni2e"),
+            Err(ConfigError::Version {
+                got: 2,
+                expected: 1
+            })
+        );
+        assert_eq!(
+            with("Every tracker", "Some trackers"),
+            Err(ConfigError::Rule)
+        );
+        assert_eq!(with("5:wholei1e", "5:wholei2e"), Err(ConfigError::Surplus));
+        assert_eq!(
+            with("5:wholei1e", "5:wholei1e1:xi1e"),
+            Err(ConfigError::Surplus)
+        );
+        assert_eq!(
+            with("11:listen porti51413e", "11:listen porti70000e"),
+            Err(ConfigError::Field {
+                field: "listen port"
+            })
+        );
+        assert!(matches!(Config::decode(b"le"), Err(ConfigError::Format)));
+        assert!(matches!(
+            Config::decode(&bytes[1..]),
+            Err(ConfigError::Bencode(_))
+        ));
     }
 }

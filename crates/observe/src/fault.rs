@@ -40,6 +40,14 @@ pub enum Fault {
         /// How many bytes came with it.
         got: usize,
     },
+    /// An entry has more bytes than any driver reads or sends at once.
+    #[error("entry of {said} bytes exceeds the limit of {limit}")]
+    TooLong {
+        /// What the entry says.
+        said: u32,
+        /// The limit.
+        limit: u32,
+    },
     /// Bytes are said to have been sent that the machine did not queue.
     #[error("bytes sent on connection {} are not those that were queued", conn.0)]
     NotQueued {

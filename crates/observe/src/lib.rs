@@ -6,18 +6,68 @@
 //! same [`Observer::handle_entry`], so a replay gives the same actions and the same records.
 //! What it is not: it uploads no payload (no code here can), it sends no peer exchange, and it
 //! never says more than a grade allows.
+//!
+//! # Order of records
+//!
+//! The ledger of a run is, in this order:
+//!
+//! 1. `RunStarted`, made by the driver before the first entry: it commits to the configuration
+//!    ([`Config::encode`]) and to the torrent files, in target order.
+//! 2. For every journal entry, in journal order, the records that [`Observer::poll_record`] gives
+//!    after [`Observer::handle_entry`] of that entry, in the order in which it gives them. Each bears
+//!    the moment of its entry; most entries make none. The first entry is a clock sample, and makes
+//!    `Clock` and then a `Target` for each target.
+//! 3. Between the records of one entry and those of the next, any number of `Mark`s, made by the
+//!    driver. The journal length of a mark ends with the last entry before it.
+//! 4. Last, after the entry that ends the run, `RunEnded` from the machine and a `Mark`. A run that
+//!    a crash cut has neither `RunEnded`, but `RunCut` and a `Mark`, made when it was opened again.
+//!
+//! So nothing but the number and places of the marks is free, and a verifier that feeds the journal
+//! to [`Replay`] must get every other record of the run, byte for byte.
+//!
+//! # What a driver owes
+//!
+//! - It drains records and actions to the end after each entry, and carries actions out in order.
+//! - `Connect` is answered by `Opened` or `Failed`, unless `Close` for it came before.
+//! - After `Close` for a connection, and after an `Ended` for it, no entry names it any more.
+//! - Bytes are given to the machine in the order of their stream, at most [`ENTRY_BYTES_MAX`] at
+//!   once, and an entry's moment is never before that of the one before it.
+//! - `Timeout` is fed when the moment of [`Observer::poll_timeout`] has come and nothing else came.
+//!
+//! An entry that breaks any of this is a [`Fault`].
 
 mod action;
-mod config;
+pub mod config;
+mod desk;
 mod fault;
+mod fetch;
+mod graded;
+mod identity;
+mod notes;
+mod observer;
+mod replay;
+mod stream;
+mod swarm;
+mod talk;
+mod timers;
+mod visit;
 
-use skep_evidence::{journal::Entry, record::Record};
 use skep_hash::Sha256Digest;
-use skep_wire::{Moment, metainfo::Metainfo};
+use skep_wire::metainfo::Metainfo;
 
 pub use action::Action;
 pub use config::{Config, ConfigError};
+pub use desk::{PEERS_WANTED, TRACKER_RETRY_SECS, TRACKERS_PER_TARGET_MAX};
 pub use fault::Fault;
+pub use fetch::{BLOCKS_OUTSTANDING_MAX, FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX};
+pub use identity::CLIENT_PREFIX;
+pub use notes::LIMITED_MAX;
+pub use observer::{DATAGRAMS_WAITING_MAX, ENTRY_BYTES_MAX, FAREWELL_SECS_MAX, Observer};
+pub use replay::{Replay, Step};
+pub use swarm::{
+    BACKOFF_SECS_MAX, ENDPOINTS_PER_TARGET_MAX, NAMED_AGAIN_SECS, NAMERS_PER_ENDPOINT_MAX,
+};
+pub use talk::{BYTES_UNASKED_MAX, PEX_NAMED_PER_CONN_MAX, REFUSALS_PER_VISIT_MAX};
 
 /// A swarm to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,41 +78,21 @@ pub struct Target {
     pub metainfo: Metainfo,
 }
 
-/// The observer machine.
-#[derive(Debug)]
-pub struct Observer {}
+/// What does not change while an entry is handled, but by the observer itself.
+struct World {
+    config: Config,
+    identity: identity::Identity,
+    swarms: Vec<swarm::Swarm>,
+}
 
-#[allow(unused_variables, clippy::todo)]
-impl Observer {
-    /// Starts a run. `targets` are in the order that `RunStarted` commits to.
-    pub fn new(config: Config, targets: Vec<Target>) -> Self {
-        todo!("observe")
-    }
-
-    /// Feeds one journal entry; `bytes` are what it points at in the capture (empty where it points
-    /// at nothing). Drain [`Observer::poll_record`] and [`Observer::poll_action`] to `None` before
-    /// the next.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`]: the entry is none that a driver of this machine can make after the ones before. A
-    /// live driver that sees one has broken its contract; in a replay the journal was altered.
-    pub fn handle_entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Fault> {
-        todo!("observe")
-    }
-
-    /// What to do next.
-    pub fn poll_action(&mut self) -> Option<Action> {
-        todo!("observe")
-    }
-
-    /// What to write down next.
-    pub fn poll_record(&mut self) -> Option<Record> {
-        todo!("observe")
-    }
-
-    /// When to feed `Input::Timeout` next, and for which timer.
-    pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
-        todo!("observe")
-    }
+/// What a visit may use of the observer.
+struct Env<'a> {
+    world: &'a World,
+    notes: &'a mut notes::Notes,
+    /// Bytes of pieces that are under way, over all connections.
+    fetching: &'a mut u64,
+    /// Who was named, with the swarm's place.
+    heard: &'a mut Vec<(usize, swarm::Naming)>,
+    /// How many incoming connections joined.
+    incoming: &'a mut u32,
 }
