@@ -13,11 +13,11 @@ use skep_evidence::{
 use synthetic::{Made, observation};
 
 fn report(made: &Made) -> Report {
-    Report::of(&made.records, &made.ledger()).unwrap()
+    Report::of(&made.records, &made.ledger()).expect("no record makes a writer refuse")
 }
 
 fn html(made: &Made) -> String {
-    String::from_utf8(report(made).html).unwrap()
+    String::from_utf8(report(made).html).expect("a page is UTF-8")
 }
 
 #[test]

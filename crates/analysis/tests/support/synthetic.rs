@@ -28,7 +28,7 @@ pub(crate) struct Made {
 }
 
 pub(crate) fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
+    text.parse().expect("a test names a socket address")
 }
 
 pub(crate) fn source(len: u32) -> Source {
@@ -362,7 +362,7 @@ fn downloader(made: &mut Made, peer: u32) {
         .joined(conn, "Transmission 4.0.2");
     made.at(begin + 10).claims(conn, peer * 3);
     let mut since = Moment::from_millis(begin + 10);
-    if peer % 2 == 0 {
+    if peer.is_multiple_of(2) {
         made.at(begin + 20)
             .offers(conn, 0, true)
             .offers(conn, peer * 3, false);
