@@ -8,6 +8,7 @@
 //! of the socket; sequence and acknowledgement numbers are counts of payload bytes, from 1 in each
 //! direction; no SYN, FIN or retransmission is invented; the file says all this itself.
 
+mod block;
 mod read;
 mod render;
 
@@ -22,8 +23,9 @@ use crate::journal::{CaptureOffset, ConnId};
 /// stays below the 65,535 bytes that an IP packet can say.
 pub const PAYLOAD_BYTES_MAX: usize = 64_000;
 
-/// How many connections of one run the renderer follows at once.
-pub const CONNS_MAX: usize = 1 << 20;
+/// How many connections of one run the renderer follows: those that the other end did not end. About
+/// 100 bytes each.
+pub const CONNS_MAX: usize = 1 << 22;
 
 /// What the section's comment says of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub enum CaptureError {
         conn: ConnId,
     },
     /// Too many connections at once.
-    #[error("more than {CONNS_MAX} connections at once")]
+    #[error("more than {CONNS_MAX} connections that the other end did not end")]
     TooManyConns,
     /// A packet before the first clock sample.
     #[error("packet before the first clock sample")]
