@@ -29,10 +29,19 @@
 //! - A connection whose socket takes nothing for a minute while something waits to be sent is to be
 //!   ended with [`Torrent::handle_end`]; the machine cannot see the socket.
 
+mod blame;
+mod book;
+mod choker;
 mod limits;
 mod machine;
+mod partial;
+mod peer;
+mod picker;
+mod rate;
 mod stream;
+mod talk;
 mod types;
+mod work;
 
 pub use limits::*;
 pub use machine::Torrent;

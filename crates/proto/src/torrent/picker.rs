@@ -1,0 +1,316 @@
+//! Which block to ask of whom next.
+//!
+//! A piece under way has an owner, the peer that began it, and as a rule only the owner is asked for
+//! it: a piece that comes from one sender alone is whole soon, and if it is bad its sender is known.
+//! A peer is asked, in this order, for
+//!
+//! 1. missing blocks of pieces that it owns;
+//! 2. missing blocks of pieces whose owner is gone or does not deliver: it becomes the owner;
+//! 3. a new piece: the rarest that it has, by chance among equals; the first few pieces quite by
+//!    chance (BEP 3: everyone's first rarest piece would be the same, and slow);
+//! 4. missing blocks of anybody's pieces, those with the fewest missing first;
+//! 5. in the end game, when every missing piece is under way: a copy of the block that has been
+//!    outstanding longest elsewhere. The first to arrive has the others cancelled.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use skep_wire::{Bitfield, Block, Moment, PieceIndex};
+
+use super::{END_GAME_MS, PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial};
+use crate::rng::Rng;
+
+/// The state of every piece of a torrent.
+#[derive(Debug)]
+pub(super) struct Picker {
+    piece_len: u32,
+    size_bytes: u64,
+    have: Bitfield,
+    /// Pieces that are there or under way.
+    taken: Bitfield,
+    held: u32,
+    /// How many peers claim each piece, those that claim all of them not counted.
+    rarity: Vec<u16>,
+    partials: BTreeMap<PieceIndex, Partial>,
+    partials_max: usize,
+}
+
+/// What the picker needs to know of a peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) peer: PeerKey,
+    pub(super) pieces: &'a Bitfield,
+    /// While it chokes us: the only pieces that it allows (BEP 6).
+    pub(super) only: Option<&'a [PieceIndex]>,
+    /// It sent blocks of a bad piece with others: it gets pieces of its own only.
+    pub(super) parole: bool,
+    /// The piece that it was last asked for.
+    pub(super) current: Option<PieceIndex>,
+}
+
+impl Asker<'_> {
+    fn may(&self, piece: PieceIndex) -> bool {
+        self.pieces.has(piece) && self.only.is_none_or(|only| only.contains(&piece))
+    }
+}
+
+impl Picker {
+    pub(super) fn new(
+        have: Bitfield,
+        piece_len: u32,
+        size_bytes: u64,
+        partials_max: usize,
+    ) -> Self {
+        Self {
+            piece_len,
+            size_bytes,
+            taken: have.clone(),
+            held: have.count(),
+            rarity: vec![0; have.piece_count() as usize],
+            have,
+            partials: BTreeMap::new(),
+            partials_max: partials_max.max(1),
+        }
+    }
+
+    pub(super) fn have(&self) -> &Bitfield {
+        &self.have
+    }
+
+    pub(super) fn held(&self) -> u32 {
+        self.held
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.held == self.have.piece_count()
+    }
+
+    pub(super) fn partial_count(&self) -> usize {
+        self.partials.len()
+    }
+
+    pub(super) fn left_bytes(&self) -> u64 {
+        let count = self.have.piece_count();
+        let full = u64::from(count - self.held) * u64::from(self.piece_len);
+        let last = PieceIndex(count.saturating_sub(1));
+        if count == 0 || self.have.has(last) {
+            return full;
+        }
+        full - u64::from(self.piece_len) + u64::from(self.piece_size(last))
+    }
+
+    pub(super) fn piece_size(&self, piece: PieceIndex) -> u32 {
+        let begin = u64::from(piece.0) * u64::from(self.piece_len);
+        self.size_bytes
+            .saturating_sub(begin)
+            .min(u64::from(self.piece_len)) as u32
+    }
+
+    /// How many pieces of the set we lack.
+    pub(super) fn wanted(&self, pieces: &Bitfield) -> u32 {
+        let pairs = pieces.as_bytes().iter().zip(self.have.as_bytes());
+        pairs
+            .map(|(theirs, ours)| (theirs & !ours).count_ones())
+            .sum()
+    }
+
+    /// A peer claims one more piece.
+    pub(super) fn count_have(&mut self, piece: PieceIndex) {
+        if let Some(count) = self.rarity.get_mut(piece.0 as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// A peer claims a set of pieces. A full one changes no order and is not counted.
+    pub(super) fn count_set(&mut self, pieces: &Bitfield) {
+        if !pieces.is_full() {
+            pieces.iter().for_each(|piece| self.count_have(piece));
+        }
+    }
+
+    /// A peer that claimed `pieces`, counted as they are here, is gone.
+    pub(super) fn uncount(&mut self, pieces: &Bitfield) {
+        for piece in pieces.iter() {
+            let count = &mut self.rarity[piece.0 as usize];
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn partial(&self, piece: PieceIndex) -> Option<&Partial> {
+        self.partials.get(&piece)
+    }
+
+    pub(super) fn partial_mut(&mut self, piece: PieceIndex) -> Option<&mut Partial> {
+        self.partials.get_mut(&piece)
+    }
+
+    /// The next block to ask of a peer, by steps 1 to 4. A new piece is begun for it; `exclusive`
+    /// says whether that must have one sender only.
+    pub(super) fn pick(
+        &mut self,
+        asker: Asker<'_>,
+        exclusive: impl Fn(PieceIndex) -> bool,
+        rng: &mut Rng,
+        now: Moment,
+    ) -> Option<Block> {
+        let current = asker
+            .current
+            .and_then(|piece| self.partials.get_mut(&piece));
+        let current = current.filter(|partial| partial.owner == Some(asker.peer));
+        let current = current.filter(|_| asker.current.is_some_and(|piece| asker.may(piece)));
+        if let Some(block) = current.and_then(Partial::next_missing) {
+            return Some(block);
+        }
+        if let Some(block) = self.pick_owned(asker) {
+            return Some(block);
+        }
+        if let Some(piece) = self.pick_new(asker, rng) {
+            let mut partial = Partial::new(piece, self.piece_size(piece), asker.peer, now);
+            partial.exclusive = exclusive(piece);
+            let block = partial.next_missing();
+            self.taken.insert(piece);
+            self.partials.insert(piece, partial);
+            return block;
+        }
+        self.pick_shared(asker)
+    }
+
+    fn pick_owned(&mut self, asker: Asker<'_>) -> Option<Block> {
+        let open = self
+            .partials
+            .iter_mut()
+            .filter(|(_, partial)| partial.missing() > 0);
+        let mut orphan = None;
+        for (&piece, partial) in open.filter(|(piece, _)| asker.may(**piece)) {
+            if partial.owner == Some(asker.peer) {
+                return partial.next_missing();
+            }
+            let may_adopt = partial.owner.is_none() && (!asker.parole || partial.arrived() == 0);
+            if may_adopt && orphan.is_none() {
+                orphan = Some(piece);
+            }
+        }
+        let partial = self.partials.get_mut(&orphan?)?;
+        partial.owner = Some(asker.peer);
+        partial.next_missing()
+    }
+
+    /// One pass over the sets, a byte at a time; equals are drawn by reservoir.
+    fn pick_new(&self, asker: Asker<'_>, rng: &mut Rng) -> Option<PieceIndex> {
+        if self.partials.len() >= self.partials_max {
+            return None;
+        }
+        let by_chance = self.held < RANDOM_FIRST_PIECES;
+        let mut best: Option<(u16, PieceIndex)> = None;
+        let mut ties = 0;
+        let bytes = asker.pieces.as_bytes().iter().zip(self.taken.as_bytes());
+        for (at, (theirs, taken)) in bytes.enumerate() {
+            let mut open = theirs & !taken;
+            while open != 0 {
+                let bit = open.leading_zeros();
+                open &= !(0x80 >> bit);
+                let piece = PieceIndex(at as u32 * 8 + bit);
+                if !asker.may(piece) {
+                    continue;
+                }
+                let rarity = if by_chance {
+                    0
+                } else {
+                    self.rarity[piece.0 as usize]
+                };
+                match best {
+                    Some((least, _)) if rarity > least => continue,
+                    Some((least, _)) if rarity == least => ties += 1,
+                    _ => ties = 1,
+                }
+                if ties == 1 || rng.below(ties) == 0 {
+                    best = Some((rarity, piece));
+                }
+            }
+        }
+        best.map(|(_, piece)| piece)
+    }
+
+    fn pick_shared(&mut self, asker: Asker<'_>) -> Option<Block> {
+        if asker.parole {
+            return None;
+        }
+        let open = self.partials.iter_mut().filter(|(piece, partial)| {
+            partial.missing() > 0 && !partial.exclusive && asker.may(**piece)
+        });
+        let (_, partial) = open.min_by_key(|(_, partial)| partial.missing())?;
+        partial.next_missing()
+    }
+
+    /// Step 5: a block to ask a second or third peer for.
+    pub(super) fn pick_copy(&self, asker: Asker<'_>, now: Moment) -> Option<Block> {
+        if asker.parole || !self.taken.is_full() {
+            return None;
+        }
+        let before = Moment(now.0.saturating_sub(END_GAME_MS * 1_000_000));
+        let open = self.partials.iter().filter(|(piece, partial)| {
+            !partial.verifying && !partial.exclusive && asker.may(**piece)
+        });
+        let oldest = open
+            .filter_map(|(_, partial)| partial.oldest_asked(asker.peer, before))
+            .min();
+        oldest.map(|(_, block)| block)
+    }
+
+    /// The peer was asked for the block.
+    pub(super) fn ask(&mut self, block: Block, peer: PeerKey, now: Moment) {
+        if let Some(partial) = self.partials.get_mut(&block.piece) {
+            partial.ask(block, peer, now);
+        }
+    }
+
+    /// The peer will not send the block.
+    pub(super) fn release(&mut self, block: Block, peer: PeerKey, now: Moment) {
+        if let Some(partial) = self.partials.get_mut(&block.piece) {
+            partial.release(block, peer, now);
+        }
+    }
+
+    /// The peer owns no piece any more.
+    pub(super) fn disown(&mut self, peer: PeerKey) {
+        for partial in self
+            .partials
+            .values_mut()
+            .filter(|partial| partial.owner == Some(peer))
+        {
+            partial.owner = None;
+        }
+    }
+
+    /// The verdict on a whole piece has come. Returns who sent its blocks, in order; `None` if there
+    /// was no such piece at the driver.
+    pub(super) fn judge(&mut self, piece: PieceIndex, good: bool) -> Option<Vec<SocketAddr>> {
+        let partial = self
+            .partials
+            .get(&piece)
+            .filter(|partial| partial.verifying)?;
+        let senders = partial.senders();
+        self.partials.remove(&piece);
+        if good {
+            self.held += u32::from(self.have.insert(piece));
+        } else {
+            self.taken.remove(piece);
+        }
+        Some(senders)
+    }
+
+    /// Gives up the piece under way that has been idle longest, if there is no room for another and
+    /// it is idle for [`STUCK_SECS`].
+    pub(super) fn abandon_stuck(&mut self, now: Moment) -> Option<PieceIndex> {
+        if self.partials.len() < self.partials_max {
+            return None;
+        }
+        let stuck = self.partials.iter().filter_map(|(&piece, partial)| {
+            let since = partial.idle_since()?;
+            (now >= since + Duration::from_secs(STUCK_SECS)).then_some((since, piece))
+        });
+        let (_, piece) = stuck.min()?;
+        self.partials.remove(&piece);
+        self.taken.remove(piece);
+        Some(piece)
+    }
+}

@@ -1,0 +1,168 @@
+//! Asking and serving: request windows, slow peers, slots.
+
+use std::time::Duration;
+
+use skep_wire::{Block, Moment};
+
+use super::{
+    CHOKE_RATE_SECS, PeerKey, REFUSED_PAUSE_SECS, Torrent,
+    choker::{Contender, Mode},
+    peer::RATE_SECS,
+    picker::Asker,
+};
+
+impl Torrent {
+    /// Asks every peer that has room in its window.
+    pub(super) fn ask_all(&mut self, now: Moment) {
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        keys.into_iter().for_each(|peer| self.ask(peer, now));
+    }
+
+    /// Fills the peer's window with requests.
+    pub(super) fn ask(&mut self, peer: PeerKey, now: Moment) {
+        if !self.config.fetch {
+            return;
+        }
+        while let Some(entry) = self.peers.get_mut(&peer) {
+            let chokes_us = entry.conn.peer_chokes_us();
+            let blocked = chokes_us && entry.conn.allowed_fast().is_empty();
+            let room = entry.conn.outstanding_count() < entry.window();
+            if blocked || !room || entry.wanted == 0 || now < entry.paused_until {
+                return;
+            }
+            let asker = Asker {
+                peer,
+                pieces: &entry.conn.peer_pieces().0,
+                only: chokes_us.then(|| entry.conn.allowed_fast()),
+                parole: entry.parole,
+                current: entry.current,
+            };
+            let blame = &self.blame;
+            let block = self
+                .picker
+                .pick(asker, |piece| blame.is_suspect(piece), &mut self.rng, now)
+                .or_else(|| self.picker.pick_copy(asker, now));
+            let Some(block) = block else { return };
+            if !entry.conn.request(block, now) {
+                return;
+            }
+            self.picker.ask(block, peer, now);
+            entry.current = Some(block.piece);
+            entry.window.asked(block, now);
+            entry.owes_since.get_or_insert(now);
+            entry.silent_since.get_or_insert(now);
+            if entry.snubs_us {
+                // It may prove itself by one block, but holds no piece up.
+                self.picker.disown(peer);
+            }
+            self.touch(peer);
+        }
+    }
+
+    /// The peer owes us blocks and sends none: others are asked for them.
+    pub(super) fn snubbed(&mut self, peer: PeerKey, now: Moment) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        entry.snubs_us = true;
+        entry.owes_since = None;
+        let owed: Vec<Block> = entry.conn.outstanding().collect();
+        for block in owed {
+            entry.conn.cancel(block, now);
+            entry.window.lost(block);
+            self.picker.release(block, peer, now);
+        }
+        self.picker.disown(peer);
+        self.work_freed = true;
+        self.touch(peer);
+    }
+
+    pub(super) fn peer_refused(&mut self, peer: PeerKey, block: Block, now: Moment) {
+        self.picker.release(block, peer, now);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.window.lost(block);
+            if entry.conn.outstanding_count() == 0 {
+                entry.owes_since = None;
+            }
+            if entry.conn.peer_chokes_us() {
+                self.picker.disown(peer);
+            } else {
+                entry.paused_until = now + Duration::from_secs(REFUSED_PAUSE_SECS);
+            }
+        }
+        self.work_freed = true;
+    }
+
+    /// Hands the peer's next requests to the driver, as far as its window allows.
+    pub(super) fn serve(&mut self, peer: PeerKey, now: Moment) {
+        while let Some(entry) = self.peers.get_mut(&peer)
+            && entry.in_flight < self.config.upload_window.max(1)
+        {
+            let next = entry.conn.peer_requests().next();
+            let Some(block) = next else { return };
+            if self.picker.have().has(block.piece) {
+                entry.conn.send_block(block, now);
+                entry.in_flight += 1;
+            } else {
+                entry.conn.reject(block, now);
+            }
+            self.touch(peer);
+        }
+    }
+
+    /// Lets further peers fetch while slots are free.
+    pub(super) fn fill_slots(&mut self, now: Moment) {
+        let contenders = self.contenders(now);
+        let more = self
+            .choker
+            .fill(&contenders, self.config.upload_slots, &mut self.rng);
+        more.into_iter()
+            .for_each(|peer| self.set_choked(peer, false, now));
+    }
+
+    pub(super) fn choke_round(&mut self, now: Moment) {
+        let contenders = self.contenders(now);
+        let mode = if self.is_done() {
+            Mode::Serving
+        } else {
+            Mode::Fetching
+        };
+        let slots = self.config.upload_slots;
+        let chosen = self
+            .choker
+            .round(&contenders, slots, mode, &mut self.rng, now);
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for peer in keys {
+            self.set_choked(peer, !chosen.contains(&peer), now);
+        }
+    }
+
+    fn set_choked(&mut self, peer: PeerKey, choked: bool, now: Moment) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if entry.conn.is_open() && entry.conn.we_choke_peer() != choked {
+            entry.conn.set_peer_choked(choked, now);
+            entry.turned_at = now;
+            self.touch(peer);
+        }
+    }
+
+    fn contenders(&self, now: Moment) -> Vec<Contender> {
+        let open = self.peers.iter().filter(|(_, entry)| entry.conn.is_open());
+        let interested = open.filter(|(_, entry)| entry.conn.peer_is_interested());
+        interested
+            .map(|(&peer, entry)| Contender {
+                peer,
+                opened_at: entry.opened_at.unwrap_or(entry.since),
+                unchoked: !entry.conn.we_choke_peer(),
+                turned_at: entry.turned_at,
+                gave: match entry.snubs_us {
+                    true => 0,
+                    false => entry.down.per_sec(CHOKE_RATE_SECS, now),
+                },
+                takes: entry.up.per_sec(RATE_SECS, now),
+            })
+            .collect()
+    }
+}
