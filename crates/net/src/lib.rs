@@ -7,3 +7,4 @@ pub mod observe;
 pub mod rate;
 pub mod session;
 pub mod store;
+pub mod tracker;

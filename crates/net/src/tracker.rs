@@ -1,0 +1,7 @@
+//! Trackers: the client's driver and the server.
+
+pub mod client;
+pub mod server;
+
+pub use client::{TrackerClient, TrackerClientConfig};
+pub use server::{Handle as TrackerHandle, ServerConfig as TrackerConfig, TrackerServer};

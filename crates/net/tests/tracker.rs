@@ -1,0 +1,201 @@
+//! The tracker server and the tracker client on real sockets.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use skep_net::{
+    clock::RunClock,
+    tracker::{TrackerClient, TrackerClientConfig, TrackerConfig, TrackerHandle, TrackerServer},
+};
+use skep_proto::tracker::client::{AnnouncerConfig, Event, Mode, Transfer};
+use skep_wire::{InfoHash, PeerId, tracker::AnnounceEvent};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+const TORRENT: InfoHash = InfoHash([0x5e; 20]);
+
+#[tokio::test]
+async fn two_clients_find_each_other_over_udp_and_ipv4() {
+    meet("udp", "127.0.0.1:0", ["127.0.0.2", "127.0.0.3"]).await;
+}
+
+#[tokio::test]
+async fn two_clients_find_each_other_over_http_and_ipv4() {
+    meet("http", "127.0.0.1:0", ["127.0.0.2", "127.0.0.3"]).await;
+}
+
+/// Loopback has one IPv6 address, so the two differ in their port only.
+#[tokio::test]
+async fn two_clients_find_each_other_over_udp_and_ipv6() {
+    meet("udp", "[::1]:0", ["::1", "::1"]).await;
+}
+
+#[tokio::test]
+async fn two_clients_find_each_other_over_http_and_ipv6() {
+    meet("http", "[::1]:0", ["::1", "::1"]).await;
+}
+
+async fn meet(transport: &str, addr: &str, ips: [&str; 2]) {
+    let server = start(transport, addr);
+    let mut first = client(&server, ips[0], 1_001, 0);
+    let (event, peers) = announced(&mut first).await;
+    assert_eq!((event, peers), (AnnounceEvent::Started, vec![]));
+    let mut second = client(&server, ips[1], 1_002, 5);
+    let (event, peers) = announced(&mut second).await;
+    let expected = SocketAddr::new(ips[0].parse().unwrap(), 1_001);
+    assert_eq!((event, peers), (AnnounceEvent::Started, vec![expected]));
+    second.complete();
+    assert_eq!(
+        announced(&mut second).await,
+        (AnnounceEvent::Completed, vec![])
+    );
+    assert_eq!(server.stats().peers, 2);
+    second.stopped().await;
+    assert_eq!(server.stats().peers, 1);
+    assert_eq!(server.stats().counts.announces, 4);
+}
+
+fn start(transport: &str, addr: &str) -> TrackerHandle {
+    let mut config = TrackerConfig::new(60).unwrap();
+    match transport {
+        "udp" => config.udp.push(addr.parse().unwrap()),
+        _ => config.http.push(addr.parse().unwrap()),
+    }
+    TrackerServer::start(config).unwrap()
+}
+
+fn client(server: &TrackerHandle, ip: &str, port: u16, left: u64) -> TrackerClient {
+    let mut announcer = AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), port);
+    announcer.mode = Mode::Every;
+    TrackerClient::start(TrackerClientConfig {
+        announcer,
+        tiers: vec![server.urls()],
+        bind: ip.parse::<IpAddr>().unwrap(),
+        clock: RunClock::start(),
+        seed: u64::from(port),
+        transfer: Transfer {
+            left,
+            ..Transfer::default()
+        },
+    })
+}
+
+async fn announced(client: &mut TrackerClient) -> (AnnounceEvent, Vec<SocketAddr>) {
+    match next(client).await {
+        Event::Announced { event, reply, .. } => (event, reply.peers),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn next(client: &mut TrackerClient) -> Event {
+    let event = tokio::time::timeout(Duration::from_secs(10), client.next_event());
+    event
+        .await
+        .expect("an event within 10 s")
+        .expect("the client is at work")
+}
+
+/// The lie that the laboratory needs is told to everybody who asks, and stays.
+#[tokio::test]
+async fn injected_endpoint_is_named_though_it_never_announced() {
+    let server = start("http", "127.0.0.1:0");
+    let bogus: SocketAddr = "127.9.9.9:9".parse().unwrap();
+    server.inject(TORRENT, bogus);
+    let mut client = client(&server, "127.0.0.2", 1_001, 5);
+    assert_eq!(announced(&mut client).await.1, [bogus]);
+}
+
+#[tokio::test]
+async fn connection_serves_many_requests_even_if_they_come_together_or_in_parts() {
+    let server = start("http", "127.0.0.1:0");
+    let mut stream = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(&request.repeat(2)).await.unwrap();
+    stream.write_all(&request[..9]).await.unwrap();
+    tokio::task::yield_now().await;
+    stream.write_all(&request[9..]).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert_eq!(
+        answers.matches("HTTP/1.1 200 OK\r\n").count(),
+        4,
+        "{answers}"
+    );
+    assert_eq!(
+        answers.matches("Connection: close\r\n").count(),
+        1,
+        "{answers}"
+    );
+}
+
+#[tokio::test]
+async fn oversized_head_is_refused_and_the_connection_closed() {
+    let server = start("http", "127.0.0.1:0");
+    let mut stream = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(20_000));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// A byte now and then does not buy more time than one request has.
+#[tokio::test]
+async fn slow_client_is_let_go_and_others_are_served_meanwhile() {
+    let mut config = TrackerConfig::new(60).unwrap();
+    config.http.push("127.0.0.1:0".parse().unwrap());
+    config.request_time_max = Duration::from_millis(150);
+    let server = TrackerServer::start(config).unwrap();
+    let mut slow = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    let (mut read, mut write) = slow.split();
+    let trickle = async {
+        loop {
+            if write.write_all(b"G").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mut answer = Vec::new();
+    let mut chunk = [0; 256];
+    let reading = async {
+        while let Ok(len) = read.read(&mut chunk).await
+            && len > 0
+        {
+            answer.extend_from_slice(&chunk[..len]);
+        }
+    };
+    tokio::select! {
+        () = trickle => {}
+        () = reading => {}
+        () = tokio::time::sleep(Duration::from_secs(10)) => panic!("never let go"),
+    }
+    assert!(
+        answer.starts_with(b"HTTP/1.1 408 "),
+        "{}",
+        answer.escape_ascii()
+    );
+}
+
+#[tokio::test]
+async fn connection_beyond_the_limit_is_told_so() {
+    let mut config = TrackerConfig::new(60).unwrap();
+    config.http.push("127.0.0.1:0".parse().unwrap());
+    config.conns_max = 1;
+    let server = TrackerServer::start(config).unwrap();
+    let mut first = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    first.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(first.read(&mut [0; 512]).await.unwrap() > 0);
+    let mut second = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
+    let mut answer = String::new();
+    second.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
