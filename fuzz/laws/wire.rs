@@ -1,0 +1,198 @@
+//! What must hold for any bytes that the parsers of `skep-wire` are given: no panic, bounded
+//! memory, and the laws asserted here. Used by the fuzz targets, and by the ordinary test that
+//! replays corpus and findings.
+
+use skep_wire::{
+    Bitfield, PeerId,
+    bencode::{self, Dict, Item, Limits, Node, Value},
+    metainfo::{Draft, Metainfo},
+    peer::{
+        self, HANDSHAKE_LEN, Handshake, Message, MessageId,
+        ext::{ExtHandshake, Pex},
+    },
+};
+
+/// A target's name and its law.
+pub(crate) type Law = (&'static str, fn(&[u8]));
+
+/// Every target on parsers of this crate.
+pub(crate) const LAWS: &[Law] = &[
+    ("bencode", bencode),
+    ("metainfo", metainfo),
+    ("peer_messages", peer_messages),
+    ("peer_extensions", peer_extensions),
+    ("handshake", handshake),
+];
+
+/// Canonical input is the only encoding of its value; every part decodes by itself to the same.
+pub(crate) fn bencode(data: &[u8]) {
+    let tolerant = Limits {
+        depth_max: 20,
+        values_max: 1_000,
+        canonical: false,
+    };
+    let strict = Limits {
+        canonical: true,
+        ..tolerant
+    };
+    let Ok((node, noted)) = bencode::decode_noting(data, tolerant) else {
+        assert!(
+            bencode::decode(data, strict).is_err(),
+            "strict accepts no more than tolerant"
+        );
+        return;
+    };
+    let canonical = bencode::decode(data, strict);
+    assert_eq!(canonical.is_ok(), noted.is_empty());
+    if let Ok(canonical) = canonical {
+        assert_eq!(canonical, node);
+        assert_eq!(item(&node).encode(), data);
+    }
+    assert_eq!(
+        bencode::decode_prefix(data, tolerant),
+        Ok((node.clone(), &[][..]))
+    );
+    parts(&node, tolerant);
+}
+
+fn parts(node: &Node<'_>, limits: Limits) {
+    assert_eq!(bencode::decode(node.raw, limits).as_ref(), Ok(node));
+    match &node.value {
+        Value::Int(_) | Value::Bytes(_) => {}
+        Value::List(items) => items.iter().for_each(|node| parts(node, limits)),
+        Value::Dict(entries) => entries.iter().for_each(|(_, node)| parts(node, limits)),
+    }
+}
+
+fn item(node: &Node<'_>) -> Item {
+    match &node.value {
+        Value::Int(int) => Item::Int(*int),
+        Value::Bytes(bytes) => Item::Bytes(bytes.to_vec()),
+        Value::List(items) => Item::list(items.iter().map(item)),
+        Value::Dict(entries) => {
+            let mut dict = Dict::new();
+            entries
+                .iter()
+                .for_each(|(key, node)| dict.put(key, item(node)));
+            Item::Dict(dict)
+        }
+    }
+}
+
+/// A torrent that is accepted adds up, names only sane paths, and can be written again.
+pub(crate) fn metainfo(data: &[u8]) {
+    let Ok(torrent) = Metainfo::from_bytes(data) else {
+        return;
+    };
+    let info = &torrent.info;
+    assert_eq!(torrent.info_hash.0, skep_hash::sha1(&torrent.info_bytes).0);
+    assert!(
+        data.windows(torrent.info_bytes.len())
+            .any(|window| window == torrent.info_bytes)
+    );
+    let mut offset = 0;
+    for file in &info.files {
+        assert_eq!(file.offset, offset);
+        offset += file.len;
+        assert_eq!(file.path.is_empty(), info.single_file);
+        file.path.iter().for_each(|name| sane(name));
+    }
+    sane(&info.name);
+    assert_eq!(info.size_bytes, offset);
+    assert_eq!(
+        u64::from(info.piece_count()),
+        offset.div_ceil(info.piece_len.into())
+    );
+    let spans = info.spans(0, u64::MAX).map(|span| span.len).sum::<u64>();
+    assert_eq!(spans, info.size_bytes);
+
+    let draft = Draft {
+        info: info.clone(),
+        tiers: torrent.tiers.clone(),
+        web_seeds: torrent.web_seeds.clone(),
+        comment: torrent.comment.clone(),
+        created_by: torrent.created_by.clone(),
+        creation_date: torrent.creation_date,
+    };
+    let again = draft.encode().expect("what was read can be written");
+    let again = Metainfo::from_bytes(&again).expect("what was written can be read");
+    assert_eq!(again.info, torrent.info);
+    assert_eq!(again.tiers, torrent.tiers);
+    assert_eq!(again.web_seeds, torrent.web_seeds);
+    assert_eq!(again.comment, torrent.comment);
+}
+
+fn sane(name: &str) {
+    assert!(!matches!(name, "" | "." | ".."), "{name:?}");
+    assert!(!name.contains(['/', '\\', '\0']), "{name:?}");
+    assert!(name.len() <= 255, "{name:?}");
+}
+
+/// A stream of messages, each of which is written as it was read.
+pub(crate) fn peer_messages(mut data: &[u8]) {
+    while let Some((len, rest)) = data.split_first_chunk::<4>() {
+        let len = u32::from_be_bytes(*len);
+        let body = match rest.first() {
+            Some(&id) if len > 0 => peer::body_len(len, MessageId(id)) as usize,
+            _ => 0,
+        };
+        let Some((body, rest)) = rest.split_at_checked(body) else {
+            return;
+        };
+        if let Ok(message) = peer::decode(len, body) {
+            let written = message.to_bytes();
+            assert_eq!(written, data[..4 + body.len()]);
+            if let Message::Bitfield(bits) = message {
+                bitfield(bits);
+            }
+        }
+        // The payload of a block is random bytes and would hide what follows it.
+        data = rest;
+    }
+}
+
+fn bitfield(bits: &[u8]) {
+    let piece_count = bits.len() as u32 * 8;
+    for piece_count in piece_count.saturating_sub(9)..=piece_count {
+        if let Ok(set) = Bitfield::from_bytes(bits, piece_count) {
+            assert_eq!(set.as_bytes(), bits);
+            assert_eq!(set.count() as usize, set.iter().count());
+            assert!(set.share_ppm() <= 1_000_000);
+        }
+    }
+}
+
+/// What is read of an extension message is what is read when it is written again.
+pub(crate) fn peer_extensions(data: &[u8]) {
+    if let Ok(read) = ExtHandshake::decode(data) {
+        assert_eq!(ExtHandshake::decode(&read.encode()).as_ref(), Ok(&read));
+        assert!(read.ids.len() <= peer::ext::EXT_NAMES_MAX);
+    }
+    if let Ok(read) = Pex::decode(data) {
+        let kept = Pex {
+            left_out: 0,
+            ..read
+        };
+        assert_eq!(Pex::decode(&kept.encode()).as_ref(), Ok(&kept));
+        assert!(kept.added.len() <= 2 * peer::ext::PEX_PEERS_MAX);
+        assert!(kept.dropped.len() <= 2 * peer::ext::PEX_PEERS_MAX);
+    }
+}
+
+/// A handshake is written as it was read, is known from every prefix, and names a printable client.
+pub(crate) fn handshake(data: &[u8]) {
+    for len in 0..data.len().min(HANDSHAKE_LEN) {
+        if Handshake::check_prefix(&data[..len]).is_err() {
+            assert!(Handshake::check_prefix(data).is_err());
+        }
+    }
+    if let Some(id) = data.last_chunk::<20>() {
+        assert!(!PeerId(*id).client().contains(char::is_control));
+    }
+    let Some(bytes) = data.first_chunk::<HANDSHAKE_LEN>() else {
+        return;
+    };
+    if let Ok(handshake) = Handshake::decode(bytes) {
+        assert_eq!(&handshake.encode(), bytes);
+    }
+}
