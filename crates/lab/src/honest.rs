@@ -113,6 +113,11 @@ impl Honest {
         self.session.stats()
     }
 
+    /// Whether it has left.
+    pub fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+
     /// Asks it to leave; returns at once.
     pub fn leave(&self) {
         self.session.stop();
@@ -156,8 +161,7 @@ impl Scribe {
             ends.insert(peer, (local, remote));
         }
         let at = self.began_us + i64::try_from(happened.at.0 / 1_000).unwrap_or(i64::MAX);
-        let ends_of = |peer: &PeerKey| ends.get(peer).copied();
-        for act in self.acts(&happened.what, ends_of) {
+        for act in self.acts(&happened.what, &ends) {
             self.stage.truth.write_at(&self.name, act, at);
         }
         if let Did::Disconnected { peer, .. } = happened.what {
@@ -165,11 +169,8 @@ impl Scribe {
         }
     }
 
-    fn acts(
-        &self,
-        did: &Did,
-        ends_of: impl Fn(&PeerKey) -> Option<(SocketAddr, SocketAddr)>,
-    ) -> Vec<Act> {
+    fn acts(&self, did: &Did, ends: &BTreeMap<PeerKey, (SocketAddr, SocketAddr)>) -> Vec<Act> {
+        let ends_of = |peer: &PeerKey| ends.get(peer).copied();
         let sends = |peer: &PeerKey, what: What, bytes: u64| {
             let sent = ends_of(peer).map(|(local, remote)| Act::Sends {
                 local,

@@ -13,9 +13,13 @@
 //! ```
 
 pub mod content;
+pub mod exam;
 pub mod honest;
 pub mod hostile;
 pub mod interval;
 pub mod loopback;
+pub mod play;
+pub mod scenario;
 pub mod score;
+pub mod tracker;
 pub mod truth;

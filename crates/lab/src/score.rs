@@ -21,7 +21,7 @@ use serde::Serialize;
 use skep_evidence::grade::Grade;
 
 pub use distill::{ActorTruth, NotATruthLog, Stay, Truth, Worth};
-pub use exhibit::{exhibit, grade_of};
+pub use exhibit::exhibit;
 pub use judge::{Failure, Requirements, judge};
 pub use ledger::{Sighting, sightings};
 

@@ -54,7 +54,7 @@ pub enum Act {
     Enters {
         /// What it is.
         role: String,
-        /// Whether it keeps to the protocol.
+        /// Whether it is a peer that keeps to the protocol; a tracker is no peer.
         honest: bool,
         /// Where it listens, or would be found.
         endpoint: SocketAddr,

@@ -1,4 +1,5 @@
 //! What the hostile actors do, met by a plain socket, and what their truth log says of it.
+#![allow(clippy::unwrap_used)]
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -145,7 +145,7 @@ impl Truth {
         let at = line.utc_us;
         let actor = self.actors.entry(line.actor.clone()).or_default();
         match &line.act {
-            Act::Stage { .. } | Act::Names { .. } | Act::Receives { .. } => {}
+            Act::Stage { .. } | Act::Lists { .. } | Act::Receives { .. } => {}
             Act::Enters {
                 role,
                 honest,
@@ -167,7 +167,12 @@ impl Truth {
             Act::Has { piece } => {
                 actor.has.entry(*piece).or_insert(at);
             }
-            Act::Lists { endpoint, .. } => self.grade(*endpoint, Grade::Listed, at),
+            // What counts is what the observer was told, not what else is on the list.
+            Act::Names { to, endpoints } if to.ip() == observer => {
+                endpoints
+                    .iter()
+                    .for_each(|endpoint| self.grade(*endpoint, Grade::Listed, at));
+            }
             Act::Connects { local, remote } | Act::Accepts { local, remote }
                 if remote.ip() == observer =>
             {
@@ -197,8 +202,11 @@ impl Truth {
                 }
                 self.take_sent(&sent, stage, conn, whole.entry(*local).or_default());
             }
-            Act::Connects { .. } | Act::Accepts { .. } | Act::Sends { .. } | Act::Closes { .. } => {
-            }
+            Act::Names { .. }
+            | Act::Connects { .. }
+            | Act::Accepts { .. }
+            | Act::Sends { .. }
+            | Act::Closes { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use skep_analysis::{Findings, finding::Endpoint, rule::grade::Level};
+use skep_analysis::{Findings, finding::Endpoint};
 use skep_evidence::{
     clock::UtcInterval,
     grade::Grade,
@@ -23,7 +23,7 @@ pub fn exhibit(findings: &Findings, records: &[(u64, Record)]) -> Vec<Statement<
 /// `Listed` stands beside the ladder: it is stated only where a tracker or a peer named the
 /// endpoint, not where it came to us.
 fn statements(row: &Endpoint, records: &[(u64, Record)]) -> Vec<Statement<SocketAddr>> {
-    let top = grade_of(row.grade.value);
+    let top = row.grade.value;
     let listed = row.named.value.iter().any(|naming| match naming.by {
         NamedBy::Tracker { .. } | NamedBy::Pex { .. } => true,
         NamedBy::Incoming | NamedBy::ListenPort { .. } | NamedBy::Operator => false,
@@ -45,19 +45,6 @@ fn statements(row: &Endpoint, records: &[(u64, Record)]) -> Vec<Statement<Socket
             when: when.filter(|_| grade == top && grade != Grade::Listed),
         })
         .collect()
-}
-
-/// The grade that a row's word names.
-pub fn grade_of(level: Level) -> Grade {
-    match level {
-        Level::Listed => Grade::Listed,
-        Level::Reached => Grade::Reached,
-        Level::Joined => Grade::Joined,
-        Level::Claimed => Grade::Claimed,
-        Level::Delivered => Grade::Delivered,
-        Level::Verified => Grade::Verified,
-        Level::Whole => Grade::Whole,
-    }
 }
 
 impl From<UtcInterval> for When {
