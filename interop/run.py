@@ -167,7 +167,7 @@ def observe():
     ours = set()
     for r in records:
         if r["kind"] == "delivered" and ends[r["conn"]][1] == keyed:
-            ours.add((ends[r["conn"]][0], r["piece"], r["begin"] // 16384))
+            ours.add((ends[r["conn"]][0], r["block"]["piece"], r["block"]["begin"] // 16384))
     theirs = set()
     for l in alerts.read_text().splitlines():
         a = json.loads(l)
