@@ -12,7 +12,12 @@
 //! A session owns one thread with one event loop; a second thread hashes and writes whole pieces,
 //! so that the threads speak once a piece and not once a block.
 
+mod core;
 mod driver;
+mod link;
+mod send;
+mod trackers;
+mod world;
 
 use std::{
     fmt,
@@ -22,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+pub use skep_proto::torrent::PeerKey;
 use skep_wire::{Block, Moment, PeerId, PieceIndex, metainfo::Metainfo};
 
 use tokio::sync::{mpsc, watch};
@@ -140,10 +146,6 @@ pub struct Happened {
     /// What.
     pub what: What,
 }
-
-/// The number of a connection in its session, ascending from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerKey(pub u64);
 
 /// What happened. These are the session's own acts and what it saw: for a laboratory they are the
 /// truth.

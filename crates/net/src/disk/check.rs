@@ -13,7 +13,7 @@ use skep_wire::{Bitfield, PieceIndex, metainfo::Info};
 
 use super::{
     DiskError,
-    files::{Access, CALL_BYTES_MAX, Files},
+    files::{CALL_BYTES_MAX, Files},
 };
 
 /// How the caller follows a long check, and ends it.
@@ -49,7 +49,7 @@ pub fn hash_pieces(
     let count = size.div_ceil(u64::from(piece_len.max(1))) as u32;
     let next = AtomicU32::new(0);
     let work = || -> Result<Vec<(u32, Option<Sha1Digest>)>, DiskError> {
-        let mut files = files.again(Access::Read);
+        let mut files = files.again(files.access());
         let mut buf = vec![0; CALL_BYTES_MAX.min(piece_len as usize)];
         let mut found = Vec::new();
         loop {

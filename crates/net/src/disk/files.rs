@@ -83,6 +83,11 @@ impl Files {
         }
     }
 
+    /// What may be done with the files.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// The same files for another thread.
     pub fn again(&self, access: Access) -> Self {
         Self {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use skep_hash::{Sha1Digest, sha1};
-use skep_wire::{Bitfield, InfoHash, PieceIndex};
+use skep_wire::{Bitfield, InfoHash, PieceIndex, piece::BLOCK_LEN};
 
 use super::{
     DiskError,
@@ -39,6 +39,8 @@ pub struct Job {
     /// The digest that it should have; `None` if it was compared already and only the write is to
     /// be tried again.
     pub expected: Option<Sha1Digest>,
+    /// Whether the digests of its blocks are wanted even if it is good.
+    pub digests: bool,
 }
 
 /// What became of a job.
@@ -50,6 +52,8 @@ pub struct Done {
     pub buf: Vec<u8>,
     /// What became of it.
     pub outcome: Outcome,
+    /// The digests of its blocks, if it is bad or if they were asked for.
+    pub blocks: Vec<Sha1Digest>,
 }
 
 /// What became of a piece.
@@ -175,6 +179,7 @@ fn work(mut files: Files, queue: &Mutex<mpsc::Receiver<Job>>, report: impl Fn(Re
             offset,
             buf,
             expected,
+            digests,
         }) = next
         else {
             return;
@@ -190,10 +195,16 @@ fn work(mut files: Files, queue: &Mutex<mpsc::Receiver<Job>>, report: impl Fn(Re
                 Err(error) => Outcome::Failed(error),
             },
         };
+        let blocks = if digests || matches!(outcome, Outcome::WrongDigest(_)) {
+            buf.chunks(BLOCK_LEN as usize).map(sha1).collect()
+        } else {
+            Vec::new()
+        };
         report(Report::Done(Done {
             piece,
             buf,
             outcome,
+            blocks,
         }));
     }
 }

@@ -1,13 +1,66 @@
-//! The event loop of one session.
+//! The life of one session: check what is there, listen, fetch and share, end cleanly.
+//!
+//! ```text
+//! check --> run: listener, connections, timer, writer's reports, tracker, commands --> end
+//! ```
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use tokio::sync::{mpsc, watch};
+use skep_proto::torrent::{Source, Torrent, TorrentConfig};
+use skep_wire::{Bitfield, Moment, PeerId};
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+};
 
-use super::{Command, Ended, SessionConfig, SessionError, Stats};
+use super::{
+    Command, Ended, Phase, Place, Purpose, SeedUntil, SessionConfig, SessionError, Stats, What,
+    core::{Core, Shared},
+    link,
+    trackers::Trackers,
+    world::World,
+};
+use crate::{
+    disk::{
+        DiskError,
+        check::{self, Watch},
+        files::{Access, Files},
+        layout::Layout,
+        resume,
+        writer::{Keep, Report, Writer},
+    },
+    rate::Bucket,
+};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 256;
+
+/// How often counts are refreshed and conditions looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often the resume file is written while pieces arrive. Syncing costs a disk its throughput,
+/// and what a kill leaves unclaimed is found again by hashing.
+const RESUME_EVERY: Duration = Duration::from_secs(10);
+
+/// How often a disk that refused a piece is tried again.
+const DISK_RETRY_EVERY: Duration = Duration::from_secs(5);
+
+/// A connection that takes nothing for this long is given up.
+const STUCK_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long the end waits for trackers.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long the end waits for pieces that are being written.
+const WRITING_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How many buffers are kept for later pieces.
+const BUFFERS_SPARE_MAX: usize = 16;
 
 /// Binds the listening socket.
 pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, SessionError> {
@@ -25,12 +78,461 @@ pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, SessionError>
 }
 
 /// Runs the session to its end on the calling thread.
-#[allow(unused_variables, clippy::todo)]
 pub(super) fn run(
     config: SessionConfig,
     listener: TcpListener,
-    inbox: mpsc::UnboundedReceiver<Command>,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
     stats: watch::Sender<Stats>,
 ) -> Result<Ended, SessionError> {
-    todo!("engine")
+    let addr = listener.local_addr().map_err(SessionError::Start)?;
+    let info = &config.torrent.info;
+    let access = match config.purpose {
+        Purpose::Seed => Access::Read,
+        Purpose::Get(_) => Access::Write,
+    };
+    let files = Files::new(Arc::new(Layout::of(info)), &config.place, &info.name, access);
+    stats.send_modify(|stats| {
+        stats.size_bytes = info.size_bytes;
+        stats.listen = Some(addr);
+    });
+    config.events.tell(config.clock.now(), What::Listening { addr });
+    let resume_file = resume_path(&config);
+    let found = find(&config, &files, &resume_file, &mut inbox, &stats)?;
+    let Some((have, peers)) = found else {
+        let stats = stats.borrow().clone();
+        return Ok(Ended { stats, complete: false });
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(SessionError::Start)?;
+    let local = LocalSet::new();
+    let session = Running::start(config, files, resume_file, have, addr);
+    local.block_on(&runtime, async move { session?.run(listener, peers, inbox, stats).await })
+}
+
+/// Where the resume file lies.
+fn resume_path(config: &SessionConfig) -> PathBuf {
+    match &config.place {
+        Place::Under(dir) => resume::path_in(dir, &config.torrent.info.name),
+        Place::At(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            resume::path_in(path.parent().unwrap_or(std::path::Path::new("")), &name)
+        }
+    }
+}
+
+/// Finds out which pieces are there. `None` if the session was told to stop meanwhile; otherwise also
+/// the peers that were named meanwhile.
+#[allow(clippy::type_complexity)]
+fn find(
+    config: &SessionConfig,
+    files: &Files,
+    resume_file: &std::path::Path,
+    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    stats: &watch::Sender<Stats>,
+) -> Result<Option<(Bitfield, Vec<SocketAddr>)>, SessionError> {
+    let info = &config.torrent.info;
+    let believed = match config.purpose {
+        Purpose::Seed => None,
+        Purpose::Get(_) => resume::load(resume_file, &config.torrent, files)?,
+    };
+    let mut peers = config.peers.clone();
+    let mut stopped = false;
+    let from_resume = believed.is_some();
+    let have = match believed {
+        Some(have) => have,
+        None => {
+            let watch = Watch::default();
+            let waiter = std::thread::current();
+            let found = std::thread::scope(|scope| {
+                let check = scope.spawn(|| {
+                    let found = check::pieces_there(files, info, &watch);
+                    waiter.unpark();
+                    found
+                });
+                while !check.is_finished() {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                    let done = watch.bytes_done.load(Ordering::Relaxed);
+                    stats.send_modify(|stats| stats.checked_bytes = done);
+                    while let Ok(command) = inbox.try_recv() {
+                        match command {
+                            Command::AddPeer(addr) => peers.push(addr),
+                            Command::Stop => {
+                                stopped = true;
+                                watch.stop.store(true, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                }
+                check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            match found {
+                Err(DiskError::Interrupted) if stopped => return Ok(None),
+                found => found?,
+            }
+        }
+    };
+    if stopped {
+        return Ok(None);
+    }
+    config.events.tell(
+        config.clock.now(),
+        What::Checked { pieces_held: have.count(), pieces: info.piece_count(), from_resume },
+    );
+    Ok(Some((have, peers)))
+}
+
+/// A session whose content has been checked.
+struct Running {
+    config: SessionConfig,
+    shared: Shared,
+    reports: mpsc::UnboundedReceiver<Report>,
+    trackers: Trackers,
+    /// When everything was there, if that is so.
+    complete_at: Option<Moment>,
+    /// What the resume file is being asked to say.
+    keeping: Option<Kept>,
+    /// Whether the whole content is synced, or nothing of it was written by us.
+    is_kept: bool,
+    resume_at: Moment,
+    disk_retry_at: Option<Moment>,
+    listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Part,
+    Whole,
+}
+
+impl Running {
+    fn start(
+        config: SessionConfig,
+        files: Files,
+        resume_file: PathBuf,
+        have: Bitfield,
+        addr: SocketAddr,
+    ) -> Result<Self, SessionError> {
+        let now = config.clock.now();
+        let info = &config.torrent.info;
+        let seed = match config.random_seed {
+            Some(seed) => seed,
+            None => u64::from_le_bytes(random_bytes()?),
+        };
+        let peer_id = match config.peer_id {
+            Some(peer_id) => peer_id,
+            None => made_up_peer_id()?,
+        };
+        let (report, reports) = mpsc::unbounded_channel();
+        let is_complete = have.is_full();
+        let fetches = matches!(config.purpose, Purpose::Get(_));
+        let writer = if fetches && !is_complete {
+            let mut files = files.again(Access::Write);
+            files.create_empty_files()?;
+            let report = move |what| drop(report.send(what));
+            let started = Writer::start(&files, resume_file, config.torrent.info_hash, report);
+            Some(started.map_err(SessionError::Start)?)
+        } else {
+            if fetches {
+                files.again(Access::Write).create_empty_files()?;
+                resume::remove(&resume_file)?;
+            }
+            None
+        };
+        let mut machine = TorrentConfig::new(
+            config.torrent.info_hash,
+            peer_id,
+            info.piece_len,
+            info.size_bytes,
+        );
+        machine.have = have;
+        machine.listen_port = Some(addr.port());
+        if !addr.ip().is_unspecified() {
+            machine.own_addrs = vec![addr];
+        }
+        machine.client = config.client.clone();
+        machine.private = info.private;
+        machine.fetch = writer.is_some();
+        machine.peers_max = config.peers_max;
+        machine.upload_slots = config.upload_slots;
+        let pieces_max = config.buffers_bytes_max / u64::from(info.piece_len.max(1));
+        machine.partial_pieces_max = pieces_max.clamp(1, 1024) as usize;
+        machine.seed = seed;
+        let world = World {
+            torrent_file: config.torrent.clone(),
+            clock: config.clock,
+            events: config.events.clone(),
+            lines: Default::default(),
+            dialing: Default::default(),
+            dial_next: Vec::new(),
+            buffers: Default::default(),
+            buffers_spare: Vec::new(),
+            buffers_spare_max: BUFFERS_SPARE_MAX.min(machine.partial_pieces_max),
+            files,
+            writer,
+            jobs: 0,
+            refused: Vec::new(),
+            resume_due: false,
+            completed: false,
+            upload: Bucket::new(config.upload_bytes_per_sec, now),
+            download: Bucket::new(config.download_bytes_per_sec, now),
+            uploaded_bytes: 0,
+            downloaded_bytes: 0,
+            scratch: vec![0; link::SCRATCH_BYTES],
+        };
+        let torrent = Torrent::new(machine, now);
+        let trackers = Trackers::start(&config, peer_id, addr, seed, torrent.stats(now).left_bytes);
+        let shared = Shared::new(Core { torrent, world, timer_at: None }, config.bind);
+        Ok(Self {
+            shared,
+            reports,
+            trackers,
+            complete_at: is_complete.then_some(now),
+            keeping: None,
+            is_kept: is_complete || !fetches,
+            resume_at: now + RESUME_EVERY,
+            disk_retry_at: None,
+            listen: addr,
+            config,
+        })
+    }
+
+    async fn run(
+        mut self,
+        listener: TcpListener,
+        peers: Vec<SocketAddr>,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        stats: watch::Sender<Stats>,
+    ) -> Result<Ended, SessionError> {
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(SessionError::Start)?;
+        let accepting = tokio::task::spawn_local(accept(listener, self.shared.clone()));
+        let timing = tokio::task::spawn_local(self.shared.clone().keep_time());
+        self.shared.turn(|core, now| core.torrent.handle_candidates(Source::Operator, &peers, now));
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(Command::AddPeer(addr)) => self.shared.turn(|core, now| {
+                        core.torrent.handle_candidates(Source::Operator, &[addr], now);
+                    }),
+                    Some(Command::Stop) | None => break,
+                },
+                Some(report) = self.reports.recv() => self.report(report),
+                peers = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
+                    core.torrent.handle_candidates(Source::Tracker, &peers, now);
+                }),
+                _ = tick.tick() => {
+                    self.tick();
+                    stats.send_replace(self.stats());
+                }
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        accepting.abort();
+        self.end().await;
+        timing.abort();
+        let mut last = self.stats();
+        last.phase = Phase::Stopped;
+        stats.send_replace(last.clone());
+        let complete = self.shared.turn(|core, _| core.torrent.is_complete());
+        Ok(Ended { stats: last, complete })
+    }
+
+    /// The writer has something to say.
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Done(done) => {
+                let piece = done.piece;
+                self.shared.turn(|core, now| {
+                    if let Some(verdict) = core.world.written(done) {
+                        core.torrent.handle_verdict(piece, verdict, now);
+                    }
+                });
+                self.after_verdict();
+            }
+            Report::Kept(kept) => {
+                let what = self.keeping.take();
+                match kept {
+                    Ok(()) => self.is_kept = what == Some(Kept::Whole) || self.is_kept,
+                    Err(error) => {
+                        let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
+                        let reason = error.to_string();
+                        self.shared.turn(|core, _| {
+                            core.world.tell(What::DiskFailed { path, reason });
+                            core.world.resume_due = true;
+                        });
+                    }
+                }
+                self.after_verdict();
+            }
+        }
+    }
+
+    /// Looks whether everything is there now.
+    fn after_verdict(&mut self) {
+        let now = self.shared.clock().now();
+        let completed = self.shared.turn(|core, _| core.world.completed);
+        if completed && self.complete_at.is_none() {
+            self.complete_at = Some(now);
+            self.trackers.complete();
+        }
+        if completed && !self.is_kept && self.keeping.is_none() {
+            self.keep(Kept::Whole);
+        }
+    }
+
+    fn keep(&mut self, what: Kept) {
+        self.keeping = Some(what);
+        self.shared.turn(|core, _| {
+            core.world.resume_due = false;
+            let keep = match what {
+                Kept::Part => Keep::Pieces(core.torrent.have().clone()),
+                Kept::Whole => Keep::Whole,
+            };
+            core.world.writer.as_ref().expect("what was fetched was written").keep(keep);
+        });
+    }
+
+    fn tick(&mut self) {
+        let now = self.shared.clock().now();
+        let (resume_due, refused) =
+            self.shared.turn(|core, _| (core.world.resume_due, !core.world.refused.is_empty()));
+        if now >= self.resume_at && self.keeping.is_none() {
+            self.resume_at = now + RESUME_EVERY;
+            if self.complete_at.is_some() {
+                // The content could not be synced before.
+                self.after_verdict();
+            } else if resume_due {
+                self.keep(Kept::Part);
+            }
+        }
+        if !refused {
+            self.disk_retry_at = None;
+        } else if self.disk_retry_at.is_none_or(|at| now >= at) {
+            if self.disk_retry_at.is_some() {
+                self.shared.turn(|core, _| {
+                    for job in std::mem::take(&mut core.world.refused) {
+                        core.world.write(job);
+                    }
+                });
+            }
+            self.disk_retry_at = Some(now + DISK_RETRY_EVERY);
+        }
+        let before = Moment(now.0.saturating_sub(STUCK_TIME_MAX.as_nanos() as u64));
+        self.shared.turn(|core, _| {
+            for peer in core.world.stuck_since(before) {
+                core.end(peer);
+                if let Some(line) = core.world.lines.get(&peer) {
+                    line.wake.notify_one();
+                }
+            }
+        });
+        let stats = self.stats();
+        let left = stats.size_bytes - stats.bytes_held;
+        self.trackers.set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
+    }
+
+    /// Whether the purpose is fulfilled.
+    fn is_over(&self) -> bool {
+        let (Purpose::Get(until), Some(complete_at), true) =
+            (self.config.purpose, self.complete_at, self.is_kept)
+        else {
+            return false;
+        };
+        match until {
+            SeedUntil::Complete => true,
+            SeedUntil::Forever => false,
+            SeedUntil::Elapsed(time) => self.shared.clock().now().since(complete_at) >= time,
+            SeedUntil::Ratio(ratio) => {
+                let size = self.config.torrent.info.size_bytes as f64;
+                self.shared.turn(|core, _| core.world.uploaded_bytes as f64) >= ratio * size
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let info = &self.config.torrent.info;
+        self.shared.turn(|core, now| {
+            let counts = core.torrent.stats(now);
+            let phase = if !core.world.refused.is_empty() {
+                Phase::DiskWait
+            } else if core.world.writer.is_none() || self.complete_at.is_some() {
+                Phase::Seeding
+            } else {
+                Phase::Getting
+            };
+            Stats {
+                size_bytes: info.size_bytes,
+                bytes_held: info.size_bytes.saturating_sub(counts.left_bytes),
+                pieces_held: counts.pieces_held,
+                checked_bytes: info.size_bytes,
+                downloaded_bytes: core.world.downloaded_bytes,
+                uploaded_bytes: core.world.uploaded_bytes,
+                download_rate: counts.down_rate,
+                upload_rate: counts.up_rate,
+                peers: counts.peers as usize,
+                seeds: counts.seeds as usize,
+                listen: Some(self.listen),
+                phase,
+            }
+        })
+    }
+
+    /// Closes the connections, waits for the writer and the trackers, and writes the resume file.
+    async fn end(&mut self) {
+        let stats = self.stats();
+        let left = stats.size_bytes - stats.bytes_held;
+        self.trackers.set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
+        self.trackers.stop();
+        self.shared.turn(|core, now| core.torrent.close(now));
+        let writing = async {
+            while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
+                let Some(report) = self.reports.recv().await else { return };
+                self.report(report);
+            }
+            let due = self.shared.turn(|core, _| core.world.writer.is_some());
+            if due && !self.is_kept {
+                self.keep(Kept::Part);
+                while self.keeping.is_some() {
+                    let Some(report) = self.reports.recv().await else { return };
+                    self.report(report);
+                }
+            }
+        };
+        // A disk that hangs must not keep the program from ending; what is not claimed is checked
+        // again.
+        let _ = tokio::time::timeout(WRITING_TIME_MAX, writing).await;
+        let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.trackers.stopped()).await;
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, shared: Shared) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => shared.accept(stream, remote),
+            // Out of descriptors, for one: those that are there go on.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], SessionError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| SessionError::Start(std::io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+/// `-SK0100-` and twelve random letters and digits.
+fn made_up_peer_id() -> Result<PeerId, SessionError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut id = *b"-SK0100-............";
+    for (out, random) in id[8..].iter_mut().zip(random_bytes::<12>()?) {
+        *out = LETTERS[usize::from(random % 32)];
+    }
+    Ok(PeerId(id))
 }

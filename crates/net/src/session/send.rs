@@ -1,0 +1,306 @@
+//! What waits to be sent on one connection, and how it leaves.
+//!
+//! Messages are bytes; a block is its 13-byte header, held back in the kernel by `MSG_MORE`, and then
+//! the file range, which goes from the page cache to the socket without passing through us.
+
+use std::{collections::VecDeque, io, os::fd::AsFd};
+
+use rustix::net::SendFlags;
+use skep_wire::{
+    Block, Moment, PieceIndex,
+    peer::{HANDSHAKE_LEN, PIECE_HEADER_LEN, piece_header},
+};
+use tokio::{io::Interest, net::TcpStream};
+
+use super::What;
+use crate::{
+    disk::{DiskError, files::Files},
+    rate::Bucket,
+};
+
+/// Messages are gathered up to this length into one call.
+const GATHER_BYTES_MAX: usize = 16 * 1024;
+
+/// What is copied at once where the kernel does not send from that file system itself.
+const COPY_BYTES: usize = 16 * 1024;
+
+/// What waits to be sent on one connection. Its length is limited by the machine: requests by their
+/// windows, blocks by the upload window.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Item>,
+    /// Bytes that were ever queued, and that ever left.
+    queued: u64,
+    sent: u64,
+    /// What is to be told once so many bytes have left.
+    marks: VecDeque<(u64, Mark)>,
+    /// When something left last, or the queue was last empty.
+    pub(super) moved_at: Moment,
+    handshake_queued: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    Bytes { bytes: Vec<u8>, sent: usize },
+    Block { block: Block, header: [u8; PIECE_HEADER_LEN], sent: usize },
+}
+
+/// What has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Handshake,
+    Set { pieces: u32 },
+    Have(PieceIndex),
+    Block(Block),
+}
+
+/// How a flush ended.
+#[derive(Debug)]
+pub(super) enum Flushed {
+    /// Nothing waits any more.
+    Empty,
+    /// The socket takes no more now.
+    Blocked,
+    /// The rate limit forbids the next block until then.
+    Limited(Moment),
+    /// The connection is broken.
+    Broken,
+    /// A block cannot be read: the content is not what it was.
+    Unreadable(Option<DiskError>),
+}
+
+impl Outbox {
+    /// Queues messages. `piece_count` tells a set of pieces from its spare bits.
+    pub(super) fn push_bytes(&mut self, bytes: Vec<u8>, piece_count: u32) {
+        self.mark_messages(&bytes, piece_count);
+        self.queued += bytes.len() as u64;
+        if let Some(Item::Bytes { bytes: last, .. }) = self.queue.back_mut()
+            && last.len() + bytes.len() <= GATHER_BYTES_MAX
+        {
+            last.extend_from_slice(&bytes);
+        } else {
+            self.queue.push_back(Item::Bytes { bytes, sent: 0 });
+        }
+    }
+
+    /// Queues a block.
+    pub(super) fn push_block(&mut self, block: Block) {
+        self.queued += (PIECE_HEADER_LEN as u64) + u64::from(block.len);
+        self.marks.push_back((self.queued, Mark::Block(block)));
+        self.queue.push_back(Item::Block { block, header: piece_header(block), sent: 0 });
+    }
+
+    /// What has left since the last call.
+    pub(super) fn next_mark(&mut self) -> Option<Mark> {
+        let &(end, mark) = self.marks.front()?;
+        if end > self.sent {
+            return None;
+        }
+        self.marks.pop_front();
+        Some(mark)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Sends what the socket and the limit allow.
+    pub(super) fn flush(
+        &mut self,
+        stream: &TcpStream,
+        files: &mut Files,
+        piece_len: u32,
+        limit: &mut Bucket,
+        now: Moment,
+    ) -> Flushed {
+        loop {
+            let follows = self.queue.len() > 1;
+            let Some(item) = self.queue.front_mut() else {
+                self.moved_at = now;
+                return Flushed::Empty;
+            };
+            let (result, whole) = match item {
+                Item::Bytes { bytes, sent } => {
+                    let result = send(stream, &bytes[*sent..], follows);
+                    if let Ok(n) = result {
+                        *sent += n;
+                    }
+                    (result, *sent == bytes.len())
+                }
+                Item::Block { block, header, sent } if *sent < PIECE_HEADER_LEN => {
+                    if *sent == 0
+                        && let Some(at) = limit.wait_until(now)
+                    {
+                        self.moved_at = now;
+                        return Flushed::Limited(at);
+                    }
+                    let result = send(stream, &header[*sent..], true);
+                    if let Ok(n) = result {
+                        *sent += n;
+                    }
+                    (result, block.len == 0 && *sent == PIECE_HEADER_LEN)
+                }
+                Item::Block { block, sent, .. } => {
+                    let done = *sent - PIECE_HEADER_LEN;
+                    let offset = u64::from(block.piece.0) * u64::from(piece_len)
+                        + u64::from(block.begin)
+                        + done as u64;
+                    let left = block.len as usize - done;
+                    let result = match send_content(stream, files, offset, left as u64) {
+                        Ok(result) => result,
+                        Err(error) => return Flushed::Unreadable(error),
+                    };
+                    if let Ok(n) = result {
+                        *sent += n;
+                        limit.pay(n as u64);
+                    }
+                    (result, result_len(&result) == left)
+                }
+            };
+            match result {
+                Ok(n) => {
+                    self.sent += n as u64;
+                    self.moved_at = now;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Flushed::Broken,
+            }
+            if whole {
+                self.queue.pop_front();
+            }
+        }
+    }
+
+    /// Notes what the messages in `bytes` will have said once they left: for the record of our own
+    /// acts. The machine queues whole messages.
+    fn mark_messages(&mut self, bytes: &[u8], piece_count: u32) {
+        let mut at = 0;
+        if !self.handshake_queued && bytes.len() >= HANDSHAKE_LEN {
+            self.handshake_queued = true;
+            at = HANDSHAKE_LEN;
+            self.marks.push_back((self.queued + at as u64, Mark::Handshake));
+        }
+        while let Some((len, rest)) = bytes[at..].split_first_chunk::<4>() {
+            let len = u32::from_be_bytes(*len) as usize;
+            let Some(body) = rest.get(..len) else { return };
+            at += 4 + len;
+            let mark = match body {
+                [4, index @ ..] => {
+                    index.try_into().ok().map(|index| {
+                        Mark::Have(PieceIndex(u32::from_be_bytes(index)))
+                    })
+                }
+                [5, set @ ..] => {
+                    Some(Mark::Set { pieces: set.iter().map(|byte| byte.count_ones()).sum() })
+                }
+                [14] => Some(Mark::Set { pieces: piece_count }),
+                [15] => Some(Mark::Set { pieces: 0 }),
+                _ => None,
+            };
+            if let Some(mark) = mark {
+                self.marks.push_back((self.queued + at as u64, mark));
+            }
+        }
+    }
+}
+
+impl Mark {
+    /// The event that says so.
+    pub(super) fn what(self, peer: super::PeerKey, remote: std::net::SocketAddr) -> What {
+        match self {
+            Self::Handshake => What::HandshakeSent { peer },
+            Self::Set { pieces } => What::SetSent { peer, pieces },
+            Self::Have(piece) => What::HaveSent { peer, piece },
+            Self::Block(block) => What::BlockSent { peer, remote, block },
+        }
+    }
+}
+
+fn result_len(result: &io::Result<usize>) -> usize {
+    result.as_ref().map_or(0, |&n| n)
+}
+
+fn send(stream: &TcpStream, bytes: &[u8], more_follows: bool) -> io::Result<usize> {
+    let mut flags = SendFlags::NOSIGNAL;
+    if more_follows {
+        flags |= SendFlags::MORE;
+    }
+    stream.try_io(Interest::WRITABLE, || {
+        rustix::net::send(stream.as_fd(), bytes, flags).map_err(io::Error::from)
+    })
+}
+
+/// Sends content from `offset` on. The outer error says that the content is not there.
+fn send_content(
+    stream: &TcpStream,
+    files: &mut Files,
+    offset: u64,
+    len: u64,
+) -> Result<io::Result<usize>, Option<DiskError>> {
+    let span = files.layout().spans(offset, len).next().ok_or(None)?;
+    let file = files.readable(span.file).map_err(Some)?.ok_or(None)?;
+    let mut at = span.at;
+    let sent = stream.try_io(Interest::WRITABLE, || {
+        rustix::fs::sendfile(stream.as_fd(), file.as_fd(), Some(&mut at), span.len as usize)
+            .map_err(io::Error::from)
+    });
+    match sent {
+        // The file ends where it did not end before.
+        Ok(0) => Err(None),
+        Err(error) if is_unsupported(&error) => {
+            let mut buf = [0; COPY_BYTES];
+            let part = &mut buf[..COPY_BYTES.min(span.len as usize)];
+            if !files.read_at(offset, part).map_err(Some)? {
+                return Err(None);
+            }
+            Ok(send(stream, part, true))
+        }
+        sent => Ok(sent),
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(errno, Some(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS))
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_wire::{
+        InfoHash, PeerId,
+        peer::{Handshake, Message, Reserved},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_we_say_is_noted_when_its_last_byte_leaves() {
+        let mut out = Outbox::default();
+        let handshake =
+            Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
+        let mut first = handshake.encode().to_vec();
+        Message::HaveAll.encode(&mut first);
+        out.push_bytes(first, 9);
+        out.push_bytes(Message::Have(PieceIndex(7)).to_bytes(), 9);
+        let block = Block { piece: PieceIndex(1), begin: 0, len: 5 };
+        out.push_block(block);
+
+        let mut told_at = Vec::new();
+        for sent in 0..=out.queued {
+            out.sent = sent;
+            while let Some(mark) = out.next_mark() {
+                told_at.push((sent, mark));
+            }
+        }
+        assert_eq!(
+            told_at,
+            [
+                (68, Mark::Handshake),
+                (73, Mark::Set { pieces: 9 }),
+                (82, Mark::Have(PieceIndex(7))),
+                (82 + 13 + 5, Mark::Block(block)),
+            ]
+        );
+    }
+}
