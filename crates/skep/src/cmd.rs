@@ -2,8 +2,10 @@
 
 mod completions;
 mod create;
+mod get;
 mod inspect;
 mod recheck;
+mod seed;
 
 use crate::ui::{CmdError, Context, Outcome};
 
@@ -12,6 +14,8 @@ use crate::ui::{CmdError, Context, Outcome};
 pub(crate) enum Command {
     Create(create::Args),
     Inspect(inspect::Args),
+    Seed(seed::Args),
+    Get(get::Args),
     Recheck(recheck::Args),
     Completions(completions::Args),
 }
@@ -21,6 +25,8 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
     match command {
         Command::Create(args) => create::run(args, ctx),
         Command::Inspect(args) => inspect::run(args, ctx),
+        Command::Seed(args) => seed::run(args, ctx),
+        Command::Get(args) => get::run(args, ctx),
         Command::Recheck(args) => recheck::run(args, ctx),
         Command::Completions(args) => completions::run(args, ctx),
     }

@@ -6,6 +6,7 @@
 mod cmd;
 mod progress;
 mod torrent_file;
+mod transfer;
 mod ui;
 mod units;
 

@@ -23,7 +23,7 @@ use rustix::{
 
 use super::{
     DiskError,
-    layout::{Layout, Span},
+    layout::{Layout, Slot, Span},
 };
 use crate::session::Place;
 
@@ -123,6 +123,9 @@ impl Files {
     ///
     /// [`DiskError`] if the system refuses to say.
     pub fn stamp(&self, file: usize) -> Result<Option<Stamp>, DiskError> {
+        if self.layout.files()[file].padding {
+            return Ok(None);
+        }
         let path = self.path(file);
         let meta = match self.access {
             Access::Read => std::fs::metadata(&path),
@@ -282,8 +285,9 @@ impl Files {
     ///
     /// [`DiskError`] naming the file that could not be created.
     pub fn create_empty_files(&mut self) -> Result<(), DiskError> {
+        let is_empty = |slot: &Slot| slot.len == 0 && !slot.padding;
         let empty: Vec<usize> = (0..self.open.len())
-            .filter(|&file| self.layout.files()[file].len == 0)
+            .filter(|&file| is_empty(&self.layout.files()[file]))
             .collect();
         empty
             .into_iter()
@@ -301,6 +305,10 @@ impl Files {
         for span in layout.spans(offset, buf.len() as u64) {
             let part = &mut buf[done..done + span.len as usize];
             done += part.len();
+            if layout.files()[span.file].padding {
+                part.fill(0);
+                continue;
+            }
             let Some(file) = self.readable(span.file)? else {
                 return Ok(false);
             };
@@ -326,7 +334,9 @@ impl Files {
         for span in layout.spans(offset, bytes.len() as u64) {
             let part = &bytes[done..done + span.len as usize];
             done += part.len();
-            self.write_span(span, part)?;
+            if !layout.files()[span.file].padding {
+                self.write_span(span, part)?;
+            }
         }
         Ok(())
     }
@@ -346,6 +356,9 @@ impl Files {
     pub fn sync_all(&mut self) -> Result<(), DiskError> {
         let mut dirs = std::collections::BTreeSet::new();
         for file in 0..self.open.len() {
+            if self.layout.files()[file].padding {
+                continue;
+            }
             let path = self.path(file);
             // A file that did not change since the last sync costs one call.
             let Some(open) = self.readable(file)? else {
@@ -394,4 +407,144 @@ fn link_or(
         return DiskError::SymbolicLink { path };
     }
     DiskError::io(act, &path)(errno.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    fn files(base: &Path, access: Access) -> Files {
+        let parts = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
+        let layout = Layout::new([
+            (parts(&["a"]), 10),
+            (parts(&["sub", "empty"]), 0),
+            (parts(&["sub", "b"]), 20),
+        ]);
+        Files::new(
+            Arc::new(layout),
+            &Place::Under(base.to_owned()),
+            "t",
+            access,
+        )
+    }
+
+    #[test]
+    fn writing_creates_folders_and_full_sparse_files_and_reading_finds_the_bytes() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut writing = files(&dir.path().join("new/folder"), Access::Write);
+        writing.create_empty_files().expect("created");
+        let content: Vec<u8> = (0..12).collect();
+        writing.write_at(8, &content).expect("written");
+        writing.sync_all().expect("synced");
+
+        let root = dir.path().join("new/folder/t");
+        assert_eq!(std::fs::metadata(root.join("a")).expect("there").len(), 10);
+        assert_eq!(
+            std::fs::metadata(root.join("sub/b")).expect("there").len(),
+            20
+        );
+        assert_eq!(
+            std::fs::metadata(root.join("sub/empty"))
+                .expect("there")
+                .len(),
+            0
+        );
+        let mut read = [0; 12];
+        assert!(
+            files(&dir.path().join("new/folder"), Access::Read)
+                .read_at(8, &mut read)
+                .expect("read")
+        );
+        assert_eq!(read[..], content[..]);
+    }
+
+    #[test]
+    fn a_large_file_is_sparse_until_it_is_written() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let layout = Layout::new([(Vec::new(), 1 << 30)]);
+        let place = Place::Under(dir.path().to_owned());
+        let mut files = Files::new(Arc::new(layout), &place, "big", Access::Write);
+        files.write_at(1 << 29, &[7; 4096]).expect("written");
+        let meta = std::fs::metadata(dir.path().join("big")).expect("there");
+        assert_eq!(meta.len(), 1 << 30);
+        assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
+    }
+
+    /// A link at every place where the torrent names a file or folder: nothing is written through
+    /// it, and the error names it.
+    #[test]
+    fn no_link_leads_out_of_the_folder() {
+        for trap in ["t", "t/sub", "t/a"] {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let (base, outside) = (dir.path().join("base"), dir.path().join("outside"));
+            std::fs::create_dir_all(outside.join("sub")).expect("created");
+            std::fs::write(outside.join("a"), b"0123456789").expect("written");
+            let trap = base.join(trap);
+            std::fs::create_dir_all(trap.parent().expect("has one")).expect("created");
+            let target = if trap.ends_with("a") {
+                outside.join("a")
+            } else {
+                outside.clone()
+            };
+            symlink(target, &trap).expect("linked");
+
+            let error = files(&base, Access::Write)
+                .write_at(0, &[1; 30])
+                .expect_err("refused");
+            assert!(
+                matches!(&error, DiskError::SymbolicLink { path } if *path == trap),
+                "{error} for {trap:?}"
+            );
+            assert_eq!(
+                std::fs::read(outside.join("a")).expect("there"),
+                b"0123456789"
+            );
+            assert!(!outside.join("sub/b").exists());
+        }
+    }
+
+    #[test]
+    fn a_longer_file_and_a_pipe_are_refused() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::create_dir(dir.path().join("t")).expect("created");
+        let path = dir.path().join("t/a");
+        std::fs::write(&path, [0; 11]).expect("written");
+        let longer = files(dir.path(), Access::Write)
+            .write_at(0, &[1])
+            .expect_err("refused");
+        assert!(
+            matches!(
+                longer,
+                DiskError::TooLong {
+                    len: 11,
+                    expected: 10,
+                    ..
+                }
+            ),
+            "{longer}"
+        );
+        std::fs::remove_file(&path).expect("removed");
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).expect("made");
+        let pipe = files(dir.path(), Access::Write)
+            .write_at(0, &[1])
+            .expect_err("refused");
+        assert!(matches!(pipe, DiskError::NotAFile { .. }), "{pipe}");
+    }
+
+    #[test]
+    fn more_files_than_may_be_open_are_all_written() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let count = FILES_OPEN_MAX + 10;
+        let layout = Layout::new((0..count).map(|n| (vec![n.to_string()], 1)));
+        let place = Place::Under(dir.path().to_owned());
+        let mut files = Files::new(Arc::new(layout), &place, "t", Access::Write);
+        files.write_at(0, &vec![9; count]).expect("written");
+        assert!(files.used.len() <= FILES_OPEN_MAX);
+        let mut read = vec![0; count];
+        assert!(files.read_at(0, &mut read).expect("read"));
+        assert_eq!(read, vec![9; count]);
+    }
 }

@@ -19,6 +19,8 @@ pub struct Slot {
     pub len: u64,
     /// Offset of its first byte in the content.
     pub offset: u64,
+    /// Whether it is padding (BEP 47): zeroes that nobody stores.
+    pub padding: bool,
 }
 
 /// A stretch of one file.
@@ -35,21 +37,33 @@ pub struct Span {
 impl Layout {
     /// Lays `files`, given as path and length, end to end.
     pub fn new(files: impl IntoIterator<Item = (Vec<String>, u64)>) -> Self {
-        let mut size_bytes = 0u64;
-        let files = files
-            .into_iter()
-            .map(|(path, len)| {
-                let offset = size_bytes;
-                size_bytes = size_bytes.saturating_add(len);
-                Slot { path, len, offset }
-            })
-            .collect();
-        Self { files, size_bytes }
+        Self::lay(files.into_iter().map(|(path, len)| (path, len, false)))
     }
 
     /// The layout of a torrent.
     pub fn of(info: &Info) -> Self {
-        Self::new(info.files.iter().map(|file| (file.path.clone(), file.len)))
+        Self::lay(
+            info.files
+                .iter()
+                .map(|file| (file.path.clone(), file.len, file.padding)),
+        )
+    }
+
+    fn lay(files: impl Iterator<Item = (Vec<String>, u64, bool)>) -> Self {
+        let mut size_bytes = 0u64;
+        let files = files
+            .map(|(path, len, padding)| {
+                let offset = size_bytes;
+                size_bytes = size_bytes.saturating_add(len);
+                Slot {
+                    path,
+                    len,
+                    offset,
+                    padding,
+                }
+            })
+            .collect();
+        Self { files, size_bytes }
     }
 
     /// The files in order.

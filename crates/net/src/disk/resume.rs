@@ -151,3 +151,134 @@ fn decode(bytes: &[u8], info_hash: InfoHash, piece_count: u32) -> Option<(Vec<u8
     let pieces = Bitfield::from_bytes(node.get_bytes("pieces")?, piece_count).ok()?;
     fits.then_some((node.get_bytes("files")?.to_vec(), pieces))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skep_wire::PieceIndex;
+    use skep_wire::metainfo::{self, Draft, Info};
+
+    use super::*;
+    use crate::{
+        disk::{files::Access, layout::Layout},
+        session::Place,
+    };
+
+    struct Case {
+        dir: tempfile::TempDir,
+        torrent: Metainfo,
+        files: Files,
+        claim: Bitfield,
+    }
+
+    fn case() -> Case {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let info = Info {
+            name: "t".into(),
+            piece_len: 16_384,
+            pieces: vec![skep_hash::sha1(b"x"); 3],
+            files: vec![metainfo::File {
+                path: Vec::new(),
+                len: 40_000,
+                offset: 0,
+                padding: false,
+            }],
+            single_file: true,
+            private: false,
+            source: None,
+            size_bytes: 40_000,
+        };
+        let draft = Draft {
+            info,
+            tiers: Vec::new(),
+            web_seeds: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+        };
+        let torrent = Metainfo::from_bytes(&draft.encode().expect("encoded")).expect("read");
+        let layout = Arc::new(Layout::of(&torrent.info));
+        let place = Place::Under(dir.path().to_owned());
+        let mut files = Files::new(layout, &place, "t", Access::Write);
+        files.write_at(0, &[1; 16_384]).expect("written");
+        let mut claim = Bitfield::empty(3);
+        claim.insert(PieceIndex(0));
+        Case {
+            dir,
+            torrent,
+            files,
+            claim,
+        }
+    }
+
+    impl Case {
+        fn path(&self) -> PathBuf {
+            path_in(self.dir.path(), "t")
+        }
+
+        fn save(&self) {
+            let stamps = stamps_of(&self.files).expect("stamped");
+            save(&self.path(), self.torrent.info_hash, &self.claim, &stamps).expect("saved");
+        }
+
+        fn load(&self) -> Option<Bitfield> {
+            load(&self.path(), &self.torrent, &self.files).expect("looked at")
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_believed_while_the_files_are_as_they_were() {
+        let case = case();
+        assert_eq!(case.load(), None);
+        case.save();
+        assert_eq!(case.load(), Some(case.claim.clone()));
+        case.save();
+        assert_eq!(
+            case.load(),
+            Some(case.claim.clone()),
+            "replacing an older one works too"
+        );
+        remove(&case.path()).expect("removed");
+        remove(&case.path()).expect("removing nothing is no error");
+        assert_eq!(case.load(), None);
+    }
+
+    #[test]
+    fn a_file_touched_since_makes_the_claim_worthless() {
+        let mut case = case();
+        case.save();
+        case.files.write_at(20_000, b"later").expect("written");
+        let file = File::options()
+            .write(true)
+            .open(case.dir.path().join("t"))
+            .expect("opened");
+        file.set_modified(std::time::SystemTime::now())
+            .expect("touched");
+        assert_eq!(case.load(), None);
+    }
+
+    #[test]
+    fn a_missing_file_makes_the_claim_worthless() {
+        let case = case();
+        case.save();
+        std::fs::remove_file(case.dir.path().join("t")).expect("removed");
+        assert_eq!(case.load(), None);
+    }
+
+    /// Every byte of the file, changed one at a time.
+    #[test]
+    fn no_damaged_claim_is_believed() {
+        let case = case();
+        case.save();
+        let whole = std::fs::read(case.path()).expect("read");
+        for n in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[n] ^= 1;
+            std::fs::write(case.path(), &damaged).expect("written");
+            assert_eq!(case.load(), None, "byte {n}");
+            std::fs::write(case.path(), &whole[..n]).expect("written");
+            assert_eq!(case.load(), None, "cut at {n}");
+        }
+    }
+}

@@ -57,7 +57,12 @@ impl Core {
 impl Shared {
     pub(super) fn new(core: Core, bind: IpAddr) -> Self {
         let clock = core.world.clock;
-        Self { core: Rc::new(RefCell::new(core)), timer: Rc::new(Notify::new()), clock, bind }
+        Self {
+            core: Rc::new(RefCell::new(core)),
+            timer: Rc::new(Notify::new()),
+            clock,
+            bind,
+        }
     }
 
     pub(super) fn clock(&self) -> RunClock {
@@ -99,7 +104,12 @@ impl Shared {
                         core.world.dialing.remove(&peer);
                         let (line, wake) = link::line(remote, now);
                         core.world.lines.insert(peer, line);
-                        core.world.tell(What::Connected { peer, local, remote, outgoing: true });
+                        core.world.tell(What::Connected {
+                            peer,
+                            local,
+                            remote,
+                            outgoing: true,
+                        });
                         core.torrent.handle_connected(peer, now);
                         wake
                     });
@@ -107,31 +117,41 @@ impl Shared {
                 }
                 Err(error) => shared.turn(|core, now| {
                     core.world.dialing.remove(&peer);
-                    core.world.tell(What::ConnectFailed { remote, reason: error.to_string() });
+                    core.world.tell(What::ConnectFailed {
+                        remote,
+                        reason: error.to_string(),
+                    });
                     core.torrent.handle_connect_failed(peer, now);
                 }),
             }
         });
-        self.turn_dial(peer, task.abort_handle());
+        self.note_dial(peer, task.abort_handle());
     }
 
     /// Notes how to stop a connection attempt; the machine may have given it up already.
-    fn turn_dial(&self, peer: PeerKey, task: tokio::task::AbortHandle) {
+    fn note_dial(&self, peer: PeerKey, task: tokio::task::AbortHandle) {
         match self.core.borrow_mut().world.dialing.get_mut(&peer) {
-            Some(dial) => dial.task = Some(task),
+            Some(dialing) => *dialing = Some(task),
             None => task.abort(),
         }
     }
 
     /// Takes in a connection that came.
     pub(super) fn accept(&self, stream: TcpStream, remote: SocketAddr) {
-        let Ok(local) = stream.local_addr() else { return };
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
         let _ = stream.set_nodelay(true);
         let taken = self.turn(|core, now| {
             let peer = core.torrent.handle_incoming(remote, now)?;
             let (line, wake) = link::line(remote, now);
             core.world.lines.insert(peer, line);
-            core.world.tell(What::Connected { peer, local, remote, outgoing: false });
+            core.world.tell(What::Connected {
+                peer,
+                local,
+                remote,
+                outgoing: false,
+            });
             Some((peer, wake))
         });
         if let Some((peer, wake)) = taken {

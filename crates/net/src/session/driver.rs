@@ -90,17 +90,27 @@ pub(super) fn run(
         Purpose::Seed => Access::Read,
         Purpose::Get(_) => Access::Write,
     };
-    let files = Files::new(Arc::new(Layout::of(info)), &config.place, &info.name, access);
+    let files = Files::new(
+        Arc::new(Layout::of(info)),
+        &config.place,
+        &info.name,
+        access,
+    );
     stats.send_modify(|stats| {
         stats.size_bytes = info.size_bytes;
         stats.listen = Some(addr);
     });
-    config.events.tell(config.clock.now(), What::Listening { addr });
+    config
+        .events
+        .tell(config.clock.now(), What::Listening { addr });
     let resume_file = resume_path(&config);
     let found = find(&config, &files, &resume_file, &mut inbox, &stats)?;
     let Some((have, peers)) = found else {
         let stats = stats.borrow().clone();
-        return Ok(Ended { stats, complete: false });
+        return Ok(Ended {
+            stats,
+            complete: false,
+        });
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -108,7 +118,9 @@ pub(super) fn run(
         .map_err(SessionError::Start)?;
     let local = LocalSet::new();
     let session = Running::start(config, files, resume_file, have, addr);
-    local.block_on(&runtime, async move { session?.run(listener, peers, inbox, stats).await })
+    local.block_on(&runtime, async move {
+        session?.run(listener, peers, inbox, stats).await
+    })
 }
 
 /// Where the resume file lies.
@@ -165,7 +177,9 @@ fn find(
                         }
                     }
                 }
-                check.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                check
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
             match found {
                 Err(DiskError::Interrupted) if stopped => return Ok(None),
@@ -178,7 +192,11 @@ fn find(
     }
     config.events.tell(
         config.clock.now(),
-        What::Checked { pieces_held: have.count(), pieces: info.piece_count(), from_resume },
+        What::Checked {
+            pieces_held: have.count(),
+            pieces: info.piece_count(),
+            from_resume,
+        },
     );
     Ok(Some((have, peers)))
 }
@@ -273,6 +291,7 @@ impl Running {
             writer,
             jobs: 0,
             refused: Vec::new(),
+            disk_refuses: false,
             resume_due: false,
             completed: false,
             upload: Bucket::new(config.upload_bytes_per_sec, now),
@@ -283,7 +302,14 @@ impl Running {
         };
         let torrent = Torrent::new(machine, now);
         let trackers = Trackers::start(&config, peer_id, addr, seed, torrent.stats(now).left_bytes);
-        let shared = Shared::new(Core { torrent, world, timer_at: None }, config.bind);
+        let shared = Shared::new(
+            Core {
+                torrent,
+                world,
+                timer_at: None,
+            },
+            config.bind,
+        );
         Ok(Self {
             shared,
             reports,
@@ -305,11 +331,13 @@ impl Running {
         mut inbox: mpsc::UnboundedReceiver<Command>,
         stats: watch::Sender<Stats>,
     ) -> Result<Ended, SessionError> {
-        let listener =
-            tokio::net::TcpListener::from_std(listener).map_err(SessionError::Start)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(SessionError::Start)?;
         let accepting = tokio::task::spawn_local(accept(listener, self.shared.clone()));
         let timing = tokio::task::spawn_local(self.shared.clone().keep_time());
-        self.shared.turn(|core, now| core.torrent.handle_candidates(Source::Operator, &peers, now));
+        self.shared.turn(|core, now| {
+            core.torrent
+                .handle_candidates(Source::Operator, &peers, now)
+        });
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -340,7 +368,10 @@ impl Running {
         last.phase = Phase::Stopped;
         stats.send_replace(last.clone());
         let complete = self.shared.turn(|core, _| core.torrent.is_complete());
-        Ok(Ended { stats: last, complete })
+        Ok(Ended {
+            stats: last,
+            complete,
+        })
     }
 
     /// The writer has something to say.
@@ -394,14 +425,19 @@ impl Running {
                 Kept::Part => Keep::Pieces(core.torrent.have().clone()),
                 Kept::Whole => Keep::Whole,
             };
-            core.world.writer.as_ref().expect("what was fetched was written").keep(keep);
+            core.world
+                .writer
+                .as_ref()
+                .expect("what was fetched was written")
+                .keep(keep);
         });
     }
 
     fn tick(&mut self) {
         let now = self.shared.clock().now();
-        let (resume_due, refused) =
-            self.shared.turn(|core, _| (core.world.resume_due, !core.world.refused.is_empty()));
+        let (resume_due, refused) = self
+            .shared
+            .turn(|core, _| (core.world.resume_due, !core.world.refused.is_empty()));
         if now >= self.resume_at && self.keeping.is_none() {
             self.resume_at = now + RESUME_EVERY;
             if self.complete_at.is_some() {
@@ -434,7 +470,8 @@ impl Running {
         });
         let stats = self.stats();
         let left = stats.size_bytes - stats.bytes_held;
-        self.trackers.set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
+        self.trackers
+            .set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
     }
 
     /// Whether the purpose is fulfilled.
@@ -487,19 +524,24 @@ impl Running {
     async fn end(&mut self) {
         let stats = self.stats();
         let left = stats.size_bytes - stats.bytes_held;
-        self.trackers.set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
+        self.trackers
+            .set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
         self.trackers.stop();
         self.shared.turn(|core, now| core.torrent.close(now));
         let writing = async {
             while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
-                let Some(report) = self.reports.recv().await else { return };
+                let Some(report) = self.reports.recv().await else {
+                    return;
+                };
                 self.report(report);
             }
             let due = self.shared.turn(|core, _| core.world.writer.is_some());
             if due && !self.is_kept {
                 self.keep(Kept::Part);
                 while self.keeping.is_some() {
-                    let Some(report) = self.reports.recv().await else { return };
+                    let Some(report) = self.reports.recv().await else {
+                        return;
+                    };
                     self.report(report);
                 }
             }
@@ -523,7 +565,8 @@ async fn accept(listener: tokio::net::TcpListener, shared: Shared) {
 
 fn random_bytes<const N: usize>() -> Result<[u8; N], SessionError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| SessionError::Start(std::io::Error::other(error)))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| SessionError::Start(std::io::Error::other(error)))?;
     Ok(bytes)
 }
 

@@ -57,7 +57,10 @@ enum Next {
     /// Let others have their turn, then go on.
     Again,
     /// Wait for one of these.
-    Wait { interest: Option<Interest>, until: Option<Moment> },
+    Wait {
+        interest: Option<Interest>,
+        until: Option<Moment>,
+    },
 }
 
 /// Serves a connection until it is over.
@@ -102,8 +105,16 @@ pub(super) async fn serve(shared: Shared, peer: PeerKey, stream: TcpStream, wake
 /// The line of a connection that has just been made, with the notice that wakes its task.
 pub(super) fn line(remote: SocketAddr, now: Moment) -> (Line, Rc<Notify>) {
     let wake = Rc::new(Notify::new());
-    let out = Outbox { moved_at: now, ..Outbox::default() };
-    (Line { remote, out, wake: wake.clone(), is_closing: false }, wake)
+    let out = Outbox::new(now);
+    (
+        Line {
+            remote,
+            out,
+            wake: wake.clone(),
+            is_closing: false,
+        },
+        wake,
+    )
 }
 
 impl Link {
@@ -112,7 +123,12 @@ impl Link {
         let mut reads = 0;
         loop {
             let flushed = self.flush(core);
-            if core.world.lines.get(&self.peer).is_none_or(|line| line.is_closing) {
+            if core
+                .world
+                .lines
+                .get(&self.peer)
+                .is_none_or(|line| line.is_closing)
+            {
                 return Next::Over;
             }
             let (wants_write, mut until) = match flushed {
@@ -142,7 +158,10 @@ impl Link {
                     } else {
                         Interest::READABLE
                     };
-                    return Next::Wait { interest: Some(interest), until };
+                    return Next::Wait {
+                        interest: Some(interest),
+                        until,
+                    };
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => core.end(self.peer),
@@ -156,9 +175,16 @@ impl Link {
             let now = core.world.clock.now();
             let world = &mut core.world;
             let piece_len = world.torrent_file.info.piece_len;
-            let Some(line) = world.lines.get_mut(&self.peer) else { return Flushed::Empty };
-            let flushed =
-                line.out.flush(&self.stream, &mut world.files, piece_len, &mut world.upload, now);
+            let Some(line) = world.lines.get_mut(&self.peer) else {
+                return Flushed::Empty;
+            };
+            let flushed = line.out.flush(
+                &self.stream,
+                &mut world.files,
+                piece_len,
+                &mut world.upload,
+                now,
+            );
             let remote = line.remote;
             let mut blocks = false;
             while let Some(mark) = core.world.next_mark(self.peer) {
@@ -171,11 +197,26 @@ impl Link {
                 }
             }
             if let Flushed::Unreadable(error) = &flushed {
-                let path = error.as_ref().and_then(|error| error.path()).map(ToOwned::to_owned);
-                let reason = error.as_ref().map_or("it is shorter than it was".into(), |error| error.to_string());
-                core.world.tell(What::DiskFailed { path: path.unwrap_or_default(), reason });
+                let path = error
+                    .as_ref()
+                    .and_then(|error| error.path())
+                    .map(ToOwned::to_owned);
+                let reason = error
+                    .as_ref()
+                    .map_or("it is shorter than it was".into(), |error| {
+                        error.to_string()
+                    });
+                core.world.tell(What::DiskFailed {
+                    path: path.unwrap_or_default(),
+                    reason,
+                });
             }
-            let more = blocks && core.world.lines.get(&self.peer).is_some_and(|line| !line.out.is_empty());
+            let more = blocks
+                && core
+                    .world
+                    .lines
+                    .get(&self.peer)
+                    .is_some_and(|line| !line.out.is_empty());
             if !more || !matches!(flushed, Flushed::Empty) {
                 return flushed;
             }
@@ -184,11 +225,19 @@ impl Link {
 
     /// Reads once.
     fn read(&mut self, core: &mut Core, now: Moment) -> io::Result<usize> {
-        let limit = if core.world.download.is_unlimited() { usize::MAX } else { LIMITED_READ_BYTES };
+        let limit = if core.world.download.is_unlimited() {
+            usize::MAX
+        } else {
+            LIMITED_READ_BYTES
+        };
         let current = match self.inlet.expects() {
             Expect::Payload { block, offset } => {
                 let is_placed = core.torrent.payload_place(self.peer) == Some(block);
-                let rest = Block { begin: block.begin + offset, len: block.len - offset, ..block };
+                let rest = Block {
+                    begin: block.begin + offset,
+                    len: block.len - offset,
+                    ..block
+                };
                 if !is_placed {
                     return self.read_past(core, rest.len.min(limit as u32), now);
                 }
@@ -216,7 +265,10 @@ impl Link {
         core.world.scratch = scratch;
         if let Ok(len) = read {
             core.world.download.pay(len as u64);
-            let mut stream = TorrentStream { torrent: &mut core.torrent, peer: self.peer };
+            let mut stream = TorrentStream {
+                torrent: &mut core.torrent,
+                peer: self.peer,
+            };
             self.inlet.pass(&mut stream, len, now, &mut core.world);
         }
         read
@@ -293,12 +345,22 @@ impl Link {
     }
 
     /// Hands over what one `readv` brought.
-    fn take(&mut self, core: &mut Core, current: Option<Block>, scratch: &[u8], len: usize, now: Moment) {
+    fn take(
+        &mut self,
+        core: &mut Core,
+        current: Option<Block>,
+        scratch: &[u8],
+        len: usize,
+        now: Moment,
+    ) {
         let mut left = len;
         let peer = self.peer;
         if let Some(rest) = current {
             let part = left.min(rest.len as usize);
-            let mut stream = TorrentStream { torrent: &mut core.torrent, peer };
+            let mut stream = TorrentStream {
+                torrent: &mut core.torrent,
+                peer,
+            };
             self.inlet.pass(&mut stream, part, now, &mut core.world);
             left -= part;
         }
@@ -311,30 +373,52 @@ impl Link {
             let part = left.min(header_len);
             left -= part;
             header_len = PIECE_HEADER_LEN;
-            let mut stream = TorrentStream { torrent: &mut core.torrent, peer };
-            self.inlet.feed(&mut stream, &self.headers[n][..part], now, &mut core.world);
+            let mut stream = TorrentStream {
+                torrent: &mut core.torrent,
+                peer,
+            };
+            self.inlet
+                .feed(&mut stream, &self.headers[n][..part], now, &mut core.world);
             if left == 0 {
                 return;
             }
-            let came = self.inlet.expects() == Expect::Payload { block: guess, offset: 0 };
+            let came = self.inlet.expects()
+                == Expect::Payload {
+                    block: guess,
+                    offset: 0,
+                };
             if !came || core.torrent.payload_place(peer) != Some(guess) {
                 self.take_unguessed(core, n, scratch, left, now);
                 return;
             }
             let part = left.min(guess.len as usize);
-            let mut stream = TorrentStream { torrent: &mut core.torrent, peer };
+            let mut stream = TorrentStream {
+                torrent: &mut core.torrent,
+                peer,
+            };
             self.inlet.pass(&mut stream, part, now, &mut core.world);
             left -= part;
         }
         if left > 0 {
-            let mut stream = TorrentStream { torrent: &mut core.torrent, peer };
-            self.inlet.feed(&mut stream, &scratch[..left], now, &mut core.world);
+            let mut stream = TorrentStream {
+                torrent: &mut core.torrent,
+                peer,
+            };
+            self.inlet
+                .feed(&mut stream, &scratch[..left], now, &mut core.world);
         }
     }
 
     /// Guess `n` was wrong: the `left` bytes from its payload's place on go back into the order of
     /// the stream.
-    fn take_unguessed(&mut self, core: &mut Core, n: usize, scratch: &[u8], left: usize, now: Moment) {
+    fn take_unguessed(
+        &mut self,
+        core: &mut Core,
+        n: usize,
+        scratch: &[u8],
+        left: usize,
+        now: Moment,
+    ) {
         let mut bytes = Vec::with_capacity(left);
         for (m, guess) in self.guesses.iter().enumerate().skip(n) {
             if m > n {
@@ -353,7 +437,10 @@ impl Link {
         }
         bytes.extend_from_slice(scratch);
         bytes.truncate(left);
-        let mut stream = TorrentStream { torrent: &mut core.torrent, peer: self.peer };
+        let mut stream = TorrentStream {
+            torrent: &mut core.torrent,
+            peer: self.peer,
+        };
         self.inlet.feed(&mut stream, &bytes, now, &mut core.world);
     }
 }

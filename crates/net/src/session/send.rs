@@ -41,8 +41,15 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 enum Item {
-    Bytes { bytes: Vec<u8>, sent: usize },
-    Block { block: Block, header: [u8; PIECE_HEADER_LEN], sent: usize },
+    Bytes {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    Block {
+        block: Block,
+        header: [u8; PIECE_HEADER_LEN],
+        sent: usize,
+    },
 }
 
 /// What has left.
@@ -70,6 +77,13 @@ pub(super) enum Flushed {
 }
 
 impl Outbox {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            moved_at: now,
+            ..Self::default()
+        }
+    }
+
     /// Queues messages. `piece_count` tells a set of pieces from its spare bits.
     pub(super) fn push_bytes(&mut self, bytes: Vec<u8>, piece_count: u32) {
         self.mark_messages(&bytes, piece_count);
@@ -87,7 +101,11 @@ impl Outbox {
     pub(super) fn push_block(&mut self, block: Block) {
         self.queued += (PIECE_HEADER_LEN as u64) + u64::from(block.len);
         self.marks.push_back((self.queued, Mark::Block(block)));
-        self.queue.push_back(Item::Block { block, header: piece_header(block), sent: 0 });
+        self.queue.push_back(Item::Block {
+            block,
+            header: piece_header(block),
+            sent: 0,
+        });
     }
 
     /// What has left since the last call.
@@ -127,7 +145,11 @@ impl Outbox {
                     }
                     (result, *sent == bytes.len())
                 }
-                Item::Block { block, header, sent } if *sent < PIECE_HEADER_LEN => {
+                Item::Block {
+                    block,
+                    header,
+                    sent,
+                } if *sent < PIECE_HEADER_LEN => {
                     if *sent == 0
                         && let Some(at) = limit.wait_until(now)
                     {
@@ -154,7 +176,8 @@ impl Outbox {
                         *sent += n;
                         limit.pay(n as u64);
                     }
-                    (result, result_len(&result) == left)
+                    let whole = result_len(&result) == left;
+                    (result, whole)
                 }
             };
             match result {
@@ -179,22 +202,24 @@ impl Outbox {
         if !self.handshake_queued && bytes.len() >= HANDSHAKE_LEN {
             self.handshake_queued = true;
             at = HANDSHAKE_LEN;
-            self.marks.push_back((self.queued + at as u64, Mark::Handshake));
+            self.marks
+                .push_back((self.queued + at as u64, Mark::Handshake));
         }
         while let Some((len, rest)) = bytes[at..].split_first_chunk::<4>() {
             let len = u32::from_be_bytes(*len) as usize;
             let Some(body) = rest.get(..len) else { return };
             at += 4 + len;
             let mark = match body {
-                [4, index @ ..] => {
-                    index.try_into().ok().map(|index| {
-                        Mark::Have(PieceIndex(u32::from_be_bytes(index)))
-                    })
-                }
-                [5, set @ ..] => {
-                    Some(Mark::Set { pieces: set.iter().map(|byte| byte.count_ones()).sum() })
-                }
-                [14] => Some(Mark::Set { pieces: piece_count }),
+                [4, index @ ..] => index
+                    .try_into()
+                    .ok()
+                    .map(|index| Mark::Have(PieceIndex(u32::from_be_bytes(index)))),
+                [5, set @ ..] => Some(Mark::Set {
+                    pieces: set.iter().map(|byte| byte.count_ones()).sum(),
+                }),
+                [14] => Some(Mark::Set {
+                    pieces: piece_count,
+                }),
                 [15] => Some(Mark::Set { pieces: 0 }),
                 _ => None,
             };
@@ -212,7 +237,11 @@ impl Mark {
             Self::Handshake => What::HandshakeSent { peer },
             Self::Set { pieces } => What::SetSent { peer, pieces },
             Self::Have(piece) => What::HaveSent { peer, piece },
-            Self::Block(block) => What::BlockSent { peer, remote, block },
+            Self::Block(block) => What::BlockSent {
+                peer,
+                remote,
+                block,
+            },
         }
     }
 }
@@ -239,11 +268,24 @@ fn send_content(
     len: u64,
 ) -> Result<io::Result<usize>, Option<DiskError>> {
     let span = files.layout().spans(offset, len).next().ok_or(None)?;
+    if files.layout().files()[span.file].padding {
+        let zeroes = [0; COPY_BYTES];
+        return Ok(send(
+            stream,
+            &zeroes[..COPY_BYTES.min(span.len as usize)],
+            true,
+        ));
+    }
     let file = files.readable(span.file).map_err(Some)?.ok_or(None)?;
     let mut at = span.at;
     let sent = stream.try_io(Interest::WRITABLE, || {
-        rustix::fs::sendfile(stream.as_fd(), file.as_fd(), Some(&mut at), span.len as usize)
-            .map_err(io::Error::from)
+        rustix::fs::sendfile(
+            stream.as_fd(),
+            file.as_fd(),
+            Some(&mut at),
+            span.len as usize,
+        )
+        .map_err(io::Error::from)
     });
     match sent {
         // The file ends where it did not end before.
@@ -262,7 +304,10 @@ fn send_content(
 
 fn is_unsupported(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
-    matches!(errno, Some(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS))
+    matches!(
+        errno,
+        Some(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
+    )
 }
 
 #[cfg(test)]
@@ -277,13 +322,20 @@ mod tests {
     #[test]
     fn what_we_say_is_noted_when_its_last_byte_leaves() {
         let mut out = Outbox::default();
-        let handshake =
-            Handshake { reserved: Reserved::OURS, info_hash: InfoHash([1; 20]), peer_id: PeerId([2; 20]) };
+        let handshake = Handshake {
+            reserved: Reserved::OURS,
+            info_hash: InfoHash([1; 20]),
+            peer_id: PeerId([2; 20]),
+        };
         let mut first = handshake.encode().to_vec();
         Message::HaveAll.encode(&mut first);
         out.push_bytes(first, 9);
         out.push_bytes(Message::Have(PieceIndex(7)).to_bytes(), 9);
-        let block = Block { piece: PieceIndex(1), begin: 0, len: 5 };
+        let block = Block {
+            piece: PieceIndex(1),
+            begin: 0,
+            len: 5,
+        };
         out.push_block(block);
 
         let mut told_at = Vec::new();

@@ -23,13 +23,16 @@ impl Trackers {
         seed: u64,
         left: u64,
     ) -> Self {
-        let tiers = config.trackers.as_ref().unwrap_or(&config.torrent.tiers).clone();
+        let tiers = config
+            .trackers
+            .as_ref()
+            .unwrap_or(&config.torrent.tiers)
+            .clone();
         let urls: Vec<String> = tiers.iter().flatten().cloned().collect();
         if urls.is_empty() {
             return Self { client: None, urls };
         }
-        let mut announcer =
-            AnnouncerConfig::new(config.torrent.info_hash, peer_id, addr.port());
+        let mut announcer = AnnouncerConfig::new(config.torrent.info_hash, peer_id, addr.port());
         announcer.key = (seed >> 32) as u32;
         let client = TrackerClient::start(TrackerClientConfig {
             announcer,
@@ -37,32 +40,49 @@ impl Trackers {
             bind: config.bind,
             clock: config.clock,
             seed,
-            transfer: Transfer { uploaded: 0, downloaded: 0, left },
+            transfer: Transfer {
+                uploaded: 0,
+                downloaded: 0,
+                left,
+            },
         });
-        Self { client: Some(client), urls }
+        Self {
+            client: Some(client),
+            urls,
+        }
     }
 
     /// Waits for the next answer and returns the peers that it names.
     pub(super) async fn next_peers(&mut self, config: &SessionConfig) -> Vec<SocketAddr> {
-        let Some(client) = &mut self.client else { return std::future::pending().await };
+        let Some(client) = &mut self.client else {
+            return std::future::pending().await;
+        };
         let Some(event) = client.next_event().await else {
             self.client = None;
             return Vec::new();
         };
         let (tracker, outcome, peers) = match event {
-            Event::Announced { tracker, reply, .. } => (tracker, Ok(reply.peers.len()), reply.peers),
+            Event::Announced { tracker, reply, .. } => {
+                (tracker, Ok(reply.peers.len()), reply.peers)
+            }
             Event::Redirected { .. } => return Vec::new(),
             Event::Failed { tracker, why, .. } => (tracker, Err(why.to_string()), Vec::new()),
         };
         let url = self.urls.get(tracker).cloned().unwrap_or_default();
-        config.events.tell(config.clock.now(), What::Tracker { url, outcome });
+        config
+            .events
+            .tell(config.clock.now(), What::Tracker { url, outcome });
         peers
     }
 
     /// What the next announces say.
     pub(super) fn set_transfer(&self, uploaded: u64, downloaded: u64, left: u64) {
         if let Some(client) = &self.client {
-            client.set_transfer(Transfer { uploaded, downloaded, left });
+            client.set_transfer(Transfer {
+                uploaded,
+                downloaded,
+                left,
+            });
         }
     }
 

@@ -1,11 +1,6 @@
 //! What surrounds the torrent machine in a session: its connections, buffers, files and listeners.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc};
 
 use skep_proto::{
     drain::Part,
@@ -15,7 +10,10 @@ use skep_proto::{
 use skep_wire::{Moment, PieceIndex, metainfo::Metainfo};
 use tokio::{sync::Notify, task::AbortHandle};
 
-use super::{EventSink, PeerKey, What, send::{Mark, Outbox}};
+use super::{
+    EventSink, PeerKey, What,
+    send::{Mark, Outbox},
+};
 use crate::{
     clock::RunClock,
     disk::{
@@ -33,7 +31,7 @@ pub(super) struct World {
     /// The connections that stand.
     pub(super) lines: HashMap<PeerKey, Line>,
     /// The connections that are being made.
-    pub(super) dialing: HashMap<PeerKey, Dial>,
+    pub(super) dialing: HashMap<PeerKey, Option<AbortHandle>>,
     /// The connections that the machine wants made.
     pub(super) dial_next: Vec<(PeerKey, SocketAddr)>,
     /// Pieces under way. The machine limits their number.
@@ -49,6 +47,8 @@ pub(super) struct World {
     pub(super) jobs: usize,
     /// Good pieces that the disk refused.
     pub(super) refused: Vec<Job>,
+    /// Whether the disk refused the last piece, as far as we told.
+    pub(super) disk_refuses: bool,
     /// Whether there are good pieces that the resume file does not know.
     pub(super) resume_due: bool,
     pub(super) completed: bool,
@@ -69,12 +69,6 @@ pub(super) struct Line {
     pub(super) wake: Rc<Notify>,
     /// The machine has closed it.
     pub(super) is_closing: bool,
-}
-
-/// A connection that is being made.
-pub(super) struct Dial {
-    pub(super) remote: SocketAddr,
-    pub(super) task: Option<AbortHandle>,
 }
 
 impl World {
@@ -110,13 +104,22 @@ impl World {
         let expected = info.pieces[piece.0 as usize];
         let offset = u64::from(piece.0) * u64::from(info.piece_len);
         let buf = self.take_buffer(piece);
-        self.write(Job { piece, offset, buf, expected: Some(expected), digests });
+        self.write(Job {
+            piece,
+            offset,
+            buf,
+            expected: Some(expected),
+            digests,
+        });
     }
 
     /// Hands a job to the writer.
     pub(super) fn write(&mut self, job: Job) {
         self.jobs += 1;
-        self.writer.as_ref().expect("only a session that fetches is asked to verify").write(job);
+        self.writer
+            .as_ref()
+            .expect("only a session that fetches is asked to verify")
+            .write(job);
     }
 
     /// The writer is done with a piece. Returns the verdict for the machine, unless the disk has
@@ -124,11 +127,19 @@ impl World {
     pub(super) fn written(&mut self, done: Done) -> Option<skep_proto::torrent::Verdict> {
         use skep_proto::torrent::Verdict;
         self.jobs -= 1;
-        let Done { piece, buf, outcome, blocks } = done;
+        let Done {
+            piece,
+            buf,
+            outcome,
+            blocks,
+        } = done;
         match outcome {
             Outcome::Written => {
                 self.spare(buf);
                 self.resume_due = true;
+                if std::mem::take(&mut self.disk_refuses) {
+                    self.tell(What::DiskRecovered);
+                }
                 Some(Verdict::Good { blocks })
             }
             Outcome::WrongDigest(_) => {
@@ -136,13 +147,21 @@ impl World {
                 Some(Verdict::Bad { blocks })
             }
             Outcome::Failed(error) => {
-                if self.refused.is_empty() {
+                if !std::mem::replace(&mut self.disk_refuses, true) {
                     let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
-                    self.tell(What::DiskFailed { path, reason: error.to_string() });
+                    self.tell(What::DiskFailed {
+                        path,
+                        reason: error.to_string(),
+                    });
                 }
-                let offset =
-                    u64::from(piece.0) * u64::from(self.torrent_file.info.piece_len);
-                self.refused.push(Job { piece, offset, buf, expected: None, digests: false });
+                let offset = u64::from(piece.0) * u64::from(self.torrent_file.info.piece_len);
+                self.refused.push(Job {
+                    piece,
+                    offset,
+                    buf,
+                    expected: None,
+                    digests: false,
+                });
                 None
             }
         }
@@ -154,13 +173,16 @@ impl World {
     }
 
     fn send(&mut self, peer: PeerKey, what: Transmit) {
-        let Some(line) = self.lines.get_mut(&peer) else { return };
+        let Some(line) = self.lines.get_mut(&peer) else {
+            return;
+        };
         if line.out.is_empty() {
             line.out.moved_at = self.clock.now();
         }
         match what {
             Transmit::Bytes(bytes) => {
-                line.out.push_bytes(bytes, self.torrent_file.info.piece_count());
+                line.out
+                    .push_bytes(bytes, self.torrent_file.info.piece_count());
             }
             Transmit::Block(block) => line.out.push_block(block),
         }
@@ -172,7 +194,7 @@ impl World {
             line.is_closing = true;
             line.wake.notify_one();
         }
-        if let Some(Dial { task: Some(task), .. }) = self.dialing.remove(&peer) {
+        if let Some(Some(task)) = self.dialing.remove(&peer) {
             task.abort();
         }
     }
@@ -181,7 +203,11 @@ impl World {
     pub(super) fn stuck_since(&self, before: Moment) -> Vec<PeerKey> {
         let is_stuck =
             |line: &Line| !line.is_closing && !line.out.is_empty() && line.out.moved_at < before;
-        self.lines.iter().filter(|(_, line)| is_stuck(line)).map(|(&peer, _)| peer).collect()
+        self.lines
+            .iter()
+            .filter(|(_, line)| is_stuck(line))
+            .map(|(&peer, _)| peer)
+            .collect()
     }
 }
 
@@ -196,7 +222,7 @@ impl TorrentWorld for World {
     fn action(&mut self, _torrent: &mut Torrent, action: Action) {
         match action {
             Action::Connect { peer, addr } => {
-                self.dialing.insert(peer, Dial { remote: addr, task: None });
+                self.dialing.insert(peer, None);
                 self.dial_next.push((peer, addr));
             }
             Action::Send { peer, what } => self.send(peer, what),
@@ -212,14 +238,25 @@ impl TorrentWorld for World {
 
     fn event(&mut self, _torrent: &mut Torrent, event: Event) {
         let what = match event {
-            Event::Opened { peer, peer_id, .. } => What::Opened { peer, peer_id: peer_id.0 },
-            Event::Closed { peer, addr, why } => {
-                What::Disconnected { peer, remote: addr, reason: why.to_string() }
-            }
+            Event::Opened { peer, peer_id, .. } => What::Opened {
+                peer,
+                peer_id: peer_id.0,
+            },
+            Event::Closed { peer, addr, why } => What::Disconnected {
+                peer,
+                remote: addr,
+                reason: why.to_string(),
+            },
             Event::BlockArrived { peer, block } => {
                 self.downloaded_bytes += u64::from(block.len);
-                let Some(line) = self.lines.get(&peer) else { return };
-                What::BlockReceived { peer, remote: line.remote, block }
+                let Some(line) = self.lines.get(&peer) else {
+                    return;
+                };
+                What::BlockReceived {
+                    peer,
+                    remote: line.remote,
+                    block,
+                }
             }
             Event::BlockWasted { block, .. } => {
                 self.downloaded_bytes += u64::from(block.len);
@@ -231,9 +268,10 @@ impl TorrentWorld for World {
                 self.completed = true;
                 What::Completed
             }
-            Event::Banned { addr, why } => {
-                What::PeerBanned { remote: addr, reason: why.to_string() }
-            }
+            Event::Banned { addr, why } => What::PeerBanned {
+                remote: addr,
+                reason: why.to_string(),
+            },
         };
         self.tell(what);
     }

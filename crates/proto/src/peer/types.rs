@@ -160,3 +160,15 @@ pub enum Why {
     /// The peer broke the protocol.
     Violation(Violation),
 }
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PeerClosed => f.write_str("the peer closed"),
+            Self::WeClosed => f.write_str("we closed"),
+            Self::Idle => f.write_str("silent for too long"),
+            Self::Stalled => f.write_str("a message took too long"),
+            Self::Violation(violation) => violation.fmt(f),
+        }
+    }
+}

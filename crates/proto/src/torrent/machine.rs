@@ -185,6 +185,24 @@ impl Torrent {
         partial.is_receiving(block, peer).then_some(block)
     }
 
+    /// The blocks that `peer` is expected to send next, oldest request first, without the one that is
+    /// arriving. It ends at the first block that would not go to its piece's buffer if it came now.
+    ///
+    /// A driver may read to these places before the header that names them has been seen: if the
+    /// guess is wrong, only places of blocks that have not come hold rubbish.
+    pub fn expected(&self, peer: PeerKey) -> impl Iterator<Item = Block> {
+        let entry = self.peers.get(&peer);
+        let arriving = entry.map(|entry| entry.conn.want());
+        entry
+            .into_iter()
+            .flat_map(|entry| entry.conn.outstanding())
+            .filter(move |&block| arriving != Some(Want::Payload(block)))
+            .take_while(move |&block| {
+                let partial = self.picker.partial(block.piece);
+                partial.is_some_and(|partial| partial.is_free_for(block, peer))
+            })
+    }
+
     /// The payload last returned as [`Want::Payload`] has passed, wherever it went.
     pub fn handle_payload(&mut self, peer: PeerKey, block: Block, now: Moment) {
         let placed = self.payload_place(peer) == Some(block);

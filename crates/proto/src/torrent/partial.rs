@@ -158,6 +158,14 @@ impl Partial {
         })
     }
 
+    /// Whether the block would be `peer`'s to write if its payload began now.
+    pub(super) fn is_free_for(&self, block: Block, peer: PeerKey) -> bool {
+        self.at(block).is_some_and(|at| {
+            let slot = &self.slots[at];
+            slot.from.is_none() && slot.receiving.is_none() && slot.askers.contains(&Some(peer))
+        })
+    }
+
     /// The block is there; returns the other peers that were asked for it.
     pub(super) fn arrive(
         &mut self,

@@ -213,6 +213,21 @@ pub enum BanReason {
     SentBadBlock(Block),
 }
 
+impl std::fmt::Display for BanReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::SentBadPiece(piece) => write!(f, "sent piece {} with a wrong hash", piece.0),
+            Self::SentBadBlock(block) => {
+                write!(
+                    f,
+                    "sent a wrong block of piece {} at {}",
+                    block.piece.0, block.begin
+                )
+            }
+        }
+    }
+}
+
 /// One connection, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerView {

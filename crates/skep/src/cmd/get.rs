@@ -1,0 +1,50 @@
+//! `skep get`: fetch a torrent.
+
+use std::{path::PathBuf, sync::Arc};
+
+use skep_net::session::{Purpose, SeedUntil, SessionConfig};
+
+use crate::{
+    torrent_file, transfer,
+    ui::{CmdError, Context, Outcome},
+    units::Span,
+};
+
+/// Fetch the content of a torrent
+///
+/// What is there already is checked and kept; what was fetched is never fetched again, also after a
+/// crash. Ends when everything is there, unless it is told to go on sharing.
+///
+/// For example: skep get debian.torrent --out downloads --seed-ratio 1.5
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The torrent file.
+    torrent: PathBuf,
+    /// The folder in which the content is put, under the torrent's own name.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Go on sharing for this long once everything is there (for example 10m).
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["seed_ratio", "seed"])]
+    seed_for: Option<Span>,
+    /// Go on sharing until that many times the size was uploaded.
+    #[arg(long, value_name = "RATIO", conflicts_with = "seed")]
+    seed_ratio: Option<f64>,
+    /// Go on sharing until interrupted.
+    #[arg(long)]
+    seed: bool,
+    #[command(flatten)]
+    transfer: transfer::Args,
+}
+
+pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
+    let (torrent, _) = torrent_file::read(&args.torrent)?;
+    let until = match (args.seed, args.seed_for, args.seed_ratio) {
+        (true, _, _) => SeedUntil::Forever,
+        (_, Some(Span(time)), _) => SeedUntil::Elapsed(time),
+        (_, _, Some(ratio)) => SeedUntil::Ratio(ratio),
+        (false, None, None) => SeedUntil::Complete,
+    };
+    let mut config = SessionConfig::get(Arc::new(torrent), args.out);
+    config.purpose = Purpose::Get(until);
+    transfer::run(config, &args.transfer, ctx)
+}

@@ -1,0 +1,35 @@
+//! `skep seed`: share what is here.
+
+use std::{path::PathBuf, sync::Arc};
+
+use skep_net::session::SessionConfig;
+
+use crate::{
+    torrent_file, transfer,
+    ui::{CmdError, Context, Outcome},
+};
+
+/// Share the content of a torrent until interrupted
+///
+/// The content is checked first and never changed. Pieces that are missing or wrong are not offered.
+///
+/// For example: skep seed album.torrent album --upload-limit 2MiB
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The torrent file.
+    torrent: PathBuf,
+    /// The file or folder that is the torrent's content, whatever it is called.
+    path: PathBuf,
+    #[command(flatten)]
+    transfer: transfer::Args,
+}
+
+pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
+    let (torrent, _) = torrent_file::read(&args.torrent)?;
+    if let Err(error) = args.path.metadata() {
+        let error = anyhow::Error::new(error).context(format!("look at {}", args.path.display()));
+        return Err(CmdError::usage(error).hint("to fetch what is not here, use skep get"));
+    }
+    let config = SessionConfig::seed(Arc::new(torrent), args.path);
+    transfer::run(config, &args.transfer, ctx)
+}

@@ -1,0 +1,290 @@
+//! What `get` and `seed` share: their options, the progress line, interruption, and how it ended.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use indicatif::ProgressBar;
+use skep_net::{
+    disk::DiskError,
+    session::{
+        Ended, EventSink, Happened, Phase, Purpose, Session, SessionConfig, SessionError, Stats,
+        What,
+    },
+};
+
+use crate::{
+    progress,
+    ui::{CmdError, Context, Outcome},
+    units::{Bytes, Span, shown},
+};
+
+/// The options of a transfer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Listen here for peers: an address, or an address and a port [default: any port].
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen, default_value = "0.0.0.0",
+          hide_default_value = true)]
+    listen: SocketAddr,
+    /// Connect to this peer, too; may be used several times.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_peer)]
+    peer: Vec<SocketAddr>,
+    /// Ask no tracker: only peers that are named or that come.
+    #[arg(long)]
+    no_trackers: bool,
+    /// Send at most this much payload a second.
+    #[arg(long, value_name = "SIZE")]
+    upload_limit: Option<Bytes>,
+    /// Receive at most this much payload a second.
+    #[arg(long, value_name = "SIZE")]
+    download_limit: Option<Bytes>,
+    /// Keep at most so many connections.
+    #[arg(long, value_name = "COUNT", default_value_t = skep_net::session::PEERS_MAX)]
+    max_peers: usize,
+    /// Use at most this much memory for pieces under way.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    memory: Bytes,
+    /// Say on standard error what happens: connections, pieces, trackers.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// How long an end that was asked for may take before a second interruption ends the program.
+const REFRESH: Duration = progress::REDRAW;
+
+/// Runs a session to its end.
+pub(crate) fn run(
+    mut config: SessionConfig,
+    args: &Args,
+    ctx: &Context,
+) -> Result<Outcome, CmdError> {
+    config.bind = args.listen.ip();
+    config.port = args.listen.port();
+    config.peers.clone_from(&args.peer);
+    config.upload_bytes_per_sec = args.upload_limit.map(|limit| limit.0);
+    config.download_bytes_per_sec = args.download_limit.map(|limit| limit.0);
+    config.peers_max = args.max_peers;
+    config.buffers_bytes_max = args.memory.0;
+    if args.no_trackers {
+        config.trackers = Some(Vec::new());
+    }
+    let name = shown(&config.torrent.info.name);
+    let purpose = config.purpose;
+    let bar = progress::message_bar(ctx, config.torrent.info.size_bytes);
+    let notes = Notes {
+        bar: bar.clone(),
+        quiet: ctx.quiet,
+        verbose: args.verbose,
+    };
+    let disk_error = Arc::new(Mutex::new(None));
+    let hear = {
+        let disk_error = disk_error.clone();
+        move |happened: Happened| {
+            match &happened.what {
+                What::DiskFailed { path, .. } => {
+                    *disk_error.lock().expect("nobody panics with it") = Some(path.clone())
+                }
+                What::DiskRecovered => *disk_error.lock().expect("nobody panics with it") = None,
+                _ => {}
+            }
+            notes.tell(&happened);
+        }
+    };
+    config.events = EventSink::new(hear);
+    let began = Instant::now();
+    let session = Session::start(config).map_err(explain)?;
+    wait(&session, &bar, purpose)?;
+    bar.finish_and_clear();
+    let ended = session.join().map_err(explain)?;
+    let disk_error = disk_error.lock().expect("nobody panics with it").take();
+    report(&name, purpose, &ended, began.elapsed(), disk_error)
+}
+
+/// Shows progress until the session is over; asks it to end when the user interrupts.
+fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), CmdError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CmdError::surroundings)?;
+    runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(CmdError::surroundings)?;
+        let mut interrupted = false;
+        let mut stats = session.watch();
+        loop {
+            tokio::select! {
+                changed = stats.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(REFRESH) => {}
+                interrupt = tokio::signal::ctrl_c() => {
+                    interrupt.map_err(CmdError::surroundings)?;
+                    if interrupted {
+                        return Err(CmdError::surroundings(anyhow!("interrupted twice, ended at once"))
+                            .hint("what is on the disk is checked when you start again"));
+                    }
+                    interrupted = true;
+                    session.stop();
+                }
+                _ = terminate.recv() => session.stop(),
+            }
+            if session.is_over() {
+                return Ok(());
+            }
+            let now = session.stats();
+            bar.set_position(if now.phase == Phase::Checking { now.checked_bytes } else { now.bytes_held });
+            bar.set_message(line(&now, purpose, interrupted));
+        }
+    })
+}
+
+/// The message beside the bar.
+fn line(stats: &Stats, purpose: Purpose, interrupted: bool) -> String {
+    if interrupted {
+        return "ending".to_owned();
+    }
+    let peers = format!("{} peers", stats.peers);
+    let down = format!("down {}/s", Bytes(stats.download_rate));
+    let up = format!("up {}/s", Bytes(stats.upload_rate));
+    match stats.phase {
+        Phase::Checking => "checking what is here".to_owned(),
+        Phase::DiskWait => "waiting for the disk".to_owned(),
+        Phase::Stopped => "ending".to_owned(),
+        Phase::Seeding if purpose == Purpose::Seed || stats.bytes_held == stats.size_bytes => {
+            format!(
+                "sharing  {up}  {} sent  {peers}",
+                Bytes(stats.uploaded_bytes)
+            )
+        }
+        Phase::Seeding | Phase::Getting => {
+            let left = stats.size_bytes.saturating_sub(stats.bytes_held);
+            let eta = match left.checked_div(stats.download_rate) {
+                Some(secs) => format!("{} left", time_text(secs)),
+                None => "no estimate".to_owned(),
+            };
+            format!("{down}  {up}  {eta}  {peers}")
+        }
+    }
+}
+
+fn time_text(secs: u64) -> String {
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3_600 => format!("{} min {} s", secs / 60, secs % 60),
+        _ => format!("{} h {} min", secs / 3_600, secs % 3_600 / 60),
+    }
+}
+
+/// Says how it ended, on standard output.
+fn report(
+    name: &str,
+    purpose: Purpose,
+    ended: &Ended,
+    took: Duration,
+    disk_error: Option<PathBuf>,
+) -> Result<Outcome, CmdError> {
+    let stats = &ended.stats;
+    match purpose {
+        Purpose::Seed => {
+            println!("{name}: {} sent", Bytes(stats.uploaded_bytes));
+            Ok(Outcome::Done)
+        }
+        Purpose::Get(_) if ended.complete => {
+            println!(
+                "{name}: complete, {} ({} received, {} sent) in {:.1} s",
+                Bytes(stats.size_bytes),
+                Bytes(stats.downloaded_bytes),
+                Bytes(stats.uploaded_bytes),
+                took.as_secs_f64()
+            );
+            Ok(Outcome::Done)
+        }
+        Purpose::Get(_) => {
+            if let Some(path) = disk_error {
+                return Err(CmdError::surroundings(anyhow!(
+                    "{name}: not complete: {} could not be written",
+                    path.display()
+                ))
+                .hint("make room, then run the same command again: what was fetched is kept"));
+            }
+            println!(
+                "{name}: not complete, {} of {}",
+                Bytes(stats.bytes_held),
+                Bytes(stats.size_bytes)
+            );
+            Ok(Outcome::Negative)
+        }
+    }
+}
+
+/// What is said on standard error while it runs.
+struct Notes {
+    bar: ProgressBar,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Notes {
+    fn tell(&self, happened: &Happened) {
+        let text = match &happened.what {
+            What::DiskFailed { reason, .. } => {
+                Some(format!("{reason}; trying again until it works"))
+            }
+            What::DiskRecovered => Some("the disk takes pieces again".to_owned()),
+            What::PeerBanned { remote, reason } => Some(format!("{remote} is banned: {reason}")),
+            What::Tracker {
+                url,
+                outcome: Err(why),
+            } => Some(format!("tracker {}: {}", shown(url), shown(why))),
+            What::Listening { addr } if !self.quiet => Some(format!("listening on {addr}")),
+            _ if !self.verbose => None,
+            What::BlockSent { .. } | What::BlockReceived { .. } | What::HaveSent { .. } => None,
+            what => Some(shown(&format!("{what:?}"))),
+        };
+        if let Some(text) = text {
+            // A bar that is not drawn swallows what is printed through it.
+            if self.bar.is_hidden() {
+                eprintln!("{text}");
+            } else {
+                self.bar.println(text);
+            }
+        }
+    }
+}
+
+fn explain(error: SessionError) -> CmdError {
+    match error {
+        SessionError::Listen { .. } => {
+            CmdError::surroundings(error).hint("choose another address or port with --listen")
+        }
+        SessionError::Disk(DiskError::TooLong { .. }) => CmdError::surroundings(error)
+            .hint("move it away, or choose another folder with --out: it is probably another file"),
+        SessionError::Disk(DiskError::SymbolicLink { .. }) => {
+            CmdError::surroundings(error).hint("replace the link with a real file or folder")
+        }
+        SessionError::Disk(_) | SessionError::Start(_) => CmdError::surroundings(error),
+    }
+}
+
+/// Reads an address with or without a port.
+fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    if let Some(port) = text.strip_prefix(':') {
+        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
+    let ip: IpAddr = text
+        .parse()
+        .map_err(|_| "write an address, ADDRESS:PORT, or :PORT".to_owned())?;
+    Ok(SocketAddr::new(ip, 0))
+}
+
+/// Reads the address of a peer.
+fn parse_peer(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write ADDRESS:PORT, for example 192.0.2.1:6881".to_owned())
+}
