@@ -122,6 +122,9 @@ pub enum PlayError {
     Observe(#[from] ObserveError),
 }
 
+/// The observer's name in its ledger.
+const OBSERVER: &str = "skep.example/demo";
+
 /// How often the stage manager looks at the clock.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -223,6 +226,7 @@ impl<'a> Manager<'a> {
         let began_us = utc_us();
         let run = ObserveRun::start(ObserveOptions {
             dir: self.dir.join("observation"),
+            name: OBSERVER.to_owned(),
             torrents: vec![self.torrent_bytes.clone()],
             bind: self.observer,
             listen_port: 0,

@@ -98,7 +98,7 @@ pub const PIECES_MAX: u32 = 2 * 1024 * 1024;
 pub const FILES_MAX: usize = 300_000;
 
 /// Torrent files of more bencoded values are refused. A file needs 4 and one for each component of
-/// its path. This bounds the memory of reading to about 400 bytes a value.
+/// its path. This bounds the memory of reading: about 80 bytes a value, and as much for each name.
 pub const VALUES_MAX: u32 = 2_000_000;
 
 /// Greater piece lengths are refused: a piece is held in memory while it is fetched. It is the

@@ -132,14 +132,14 @@ fn numbers() -> Vec<Case> {
 /// What must not reach a file system.
 #[rustfmt::skip]
 fn names() -> Vec<Case> {
-    let name = |name: &[u8]| torrent(Dict::new().with("name", name).with("length", 5));
+    let base = || Dict::new().with("piece length", 16_384).with("pieces", &[7; 20]);
+    let name = |name: &[u8]| torrent(base().with("name", name).with("length", 5));
     let paths = |paths: &[&[&str]]| {
         let files = Item::list(paths.iter().map(|path| entry(path, 5)));
-        let dict = Dict::new().with("name", "x").with("piece length", 16_384);
-        torrent(dict.with("pieces", &[7; 20]).with("files", files))
+        torrent(base().with("name", "x").with("files", files))
     };
     let utf8 = entry(&["ok"], 5).with("path.utf-8", Item::list(["..", "evil"]));
-    let utf8 = torrent(Dict::new().with("name", "x").with("files", Item::list([utf8])));
+    let utf8 = torrent(base().with("name", "x").with("files", Item::list([utf8])));
     let long = "n".repeat(256);
     vec![
         ("name-empty", name(b""), r#"info.name holds "", an empty name"#),

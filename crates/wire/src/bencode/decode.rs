@@ -103,6 +103,8 @@ impl<'a> Decoder<'a> {
                     items.push(self.value(depth + 1)?);
                 }
                 self.at += 1;
+                // A vector starts with room for four; millions of short lists must not cost that.
+                items.shrink_to_fit();
                 Value::List(items)
             }
             b'd' => {
@@ -154,6 +156,7 @@ impl<'a> Decoder<'a> {
         if !sorted {
             self.note_scattered_duplicates(&entries)?;
         }
+        entries.shrink_to_fit();
         Ok(entries)
     }
 

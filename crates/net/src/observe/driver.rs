@@ -1,0 +1,484 @@
+//! The loop between the sockets, the folder and the machine.
+//!
+//! ```text
+//! read -> capture -> journal -> machine -> records -> ledger
+//!                                      '-> actions -> sockets -> capture -> journal -> machine ...
+//! ```
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use skep_evidence::{
+    capture::{Direction, PAYLOAD_BYTES_MAX, Packet},
+    journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input},
+};
+use skep_observe::{Action, Observer};
+use skep_wire::Moment;
+use tokio::{net::TcpStream, sync::mpsc};
+
+use super::{
+    ObserveError, ObserveSummary, Shared,
+    clock::sample,
+    counts::Counter,
+    sockets::{Sockets, Word, failure, plain},
+};
+use crate::{clock::RunClock, store::ObservationStore};
+
+/// How long what was appended may wait for the disk.
+const COMMIT_AFTER: Duration = Duration::from_millis(100);
+
+/// How many entries may wait for the disk.
+const ENTRIES_UNCOMMITTED_MAX: u32 = 2_048;
+
+/// How often a checkpoint is signed.
+const MARK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the clock is sampled.
+const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+
+/// How many datagrams are read in one turn.
+const DATAGRAMS_PER_TURN: usize = 16;
+
+pub(crate) struct Driver {
+    pub(crate) run: u32,
+    pub(crate) store: ObservationStore,
+    pub(crate) observer: Observer,
+    pub(crate) clock: RunClock,
+    pub(crate) sockets: Sockets,
+    pub(crate) shared: Arc<Shared>,
+    /// When the run shall end by itself.
+    pub(crate) ends_at: Option<Moment>,
+    pub(crate) state: State,
+}
+
+/// What the driver keeps for itself.
+#[derive(Default)]
+pub(crate) struct State {
+    counter: Counter,
+    incoming: u32,
+    /// Connections that have something to send and may be written.
+    to_write: VecDeque<ConnId>,
+    /// Datagrams that the machine wants sent.
+    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    buffer: Vec<u8>,
+    uncommitted: u32,
+    captured: u64,
+    commit_at: Option<Moment>,
+    mark_at: Moment,
+    sample_at: Moment,
+    stopped: bool,
+    finished: bool,
+}
+
+impl Driver {
+    /// Runs to the end. The first clock sample has been fed.
+    pub(crate) async fn run(
+        mut self,
+        mut words: mpsc::Receiver<Word>,
+    ) -> Result<ObserveSummary, ObserveError> {
+        let shared = Arc::clone(&self.shared);
+        self.state.mark_at = self.clock.now() + MARK_EVERY;
+        self.state.sample_at = self.clock.now() + SAMPLE_EVERY;
+        while !self.state.finished {
+            let next = tokio::time::Instant::from_std(self.next_turn());
+            tokio::select! {
+                biased;
+                () = shared.stop.notified() => self.feed(Input::Stop, &[])?,
+                word = words.recv() => match word {
+                    Some(word) => self.take(word)?,
+                    None => self.feed(Input::Stop, &[])?,
+                },
+                () = tokio::time::sleep_until(next) => {}
+            }
+            self.tick()?;
+            self.write_all()?;
+        }
+        self.store.mark(self.clock.now())?;
+        let records = self.store.commit()?;
+        let counts = self.state.counter.counts();
+        counts.records = records;
+        let counts = *counts;
+        self.publish();
+        Ok(ObserveSummary {
+            run: self.run,
+            counts,
+        })
+    }
+
+    /// Makes an entry of what happened now, and does all that follows from it.
+    pub(crate) fn feed(&mut self, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
+        let at = self.clock.now();
+        self.feed_at(at, input, bytes)
+    }
+
+    fn feed_at(&mut self, at: Moment, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
+        if self.state.finished {
+            return Ok(());
+        }
+        let entry = Entry { at, input };
+        self.store.append_entry(&entry)?;
+        self.state.uncommitted += 1;
+        self.state.commit_at.get_or_insert(at + COMMIT_AFTER);
+        self.observer.handle_entry(&entry, bytes)?;
+        while let Some(record) = self.observer.poll_record() {
+            self.state.counter.take(&record);
+            self.store.append_record(&record)?;
+        }
+        while let Some(action) = self.observer.poll_action() {
+            self.act(action);
+        }
+        Ok(())
+    }
+
+    /// When the loop must turn though nothing comes.
+    fn next_turn(&self) -> Instant {
+        let timeout = self.observer.poll_timeout().map(|(at, _)| at);
+        let State {
+            commit_at,
+            mark_at,
+            sample_at,
+            ..
+        } = self.state;
+        let ends_at = self.ends_at.filter(|_| !self.state.stopped);
+        let next = [timeout, commit_at, ends_at, Some(mark_at), Some(sample_at)];
+        let next = next.into_iter().flatten().min();
+        self.clock.instant(next.unwrap_or_else(|| self.clock.now()))
+    }
+
+    /// Does what is due.
+    fn tick(&mut self) -> Result<(), ObserveError> {
+        let now = self.clock.now();
+        if self.state.sample_at <= now {
+            self.state.sample_at = now + SAMPLE_EVERY;
+            let sample = sample(self.clock);
+            self.feed(Input::Clock(sample), &[])?;
+        }
+        if !self.state.stopped && self.ends_at.is_some_and(|at| at <= now) {
+            self.state.stopped = true;
+            self.feed(Input::Stop, &[])?;
+        }
+        if self
+            .observer
+            .poll_timeout()
+            .is_some_and(|(at, _)| at <= now)
+        {
+            self.feed(Input::Timeout, &[])?;
+        }
+        if self.state.mark_at <= now {
+            self.state.mark_at = now + MARK_EVERY;
+            let records = self.store.mark(now)?;
+            self.committed(records);
+        } else if self.state.commit_at.is_some_and(|at| at <= now)
+            || self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX
+        {
+            let records = self.store.commit()?;
+            self.committed(records);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, records: u64) {
+        self.state.commit_at = None;
+        self.state.uncommitted = 0;
+        self.state.counter.counts().records = records;
+        self.publish();
+    }
+
+    /// Shows the counts. They are shown only once what they count is durable.
+    fn publish(&mut self) {
+        let counts = self.state.counter.counts();
+        counts.captured_bytes = self.state.captured;
+        if let Ok(mut shown) = self.shared.counts.lock() {
+            *shown = *counts;
+        }
+    }
+
+    fn take(&mut self, word: Word) -> Result<(), ObserveError> {
+        match word {
+            Word::Connected(conn, Ok(stream)) => self.connected(conn, stream),
+            Word::Connected(conn, Err(error)) => self.not_connected(conn, failure(&error)),
+            Word::TimedOut(conn) => self.not_connected(conn, ConnectFailure::TimedOut),
+            Word::Accepted(stream, remote) => self.accepted(stream, remote),
+            Word::Readable(conn) => self.read(conn),
+            Word::Writable(conn) => {
+                if let Some(link) = self.sockets.link(conn) {
+                    link.waits_to_write = false;
+                    self.state.to_write.push_back(conn);
+                }
+                Ok(())
+            }
+            Word::Datagram(place) => self.read_datagrams(place),
+            Word::Resolved(query, addrs) => self.feed(Input::Resolved { query, addrs }, &[]),
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, stream: TcpStream) -> Result<(), ObserveError> {
+        if self.sockets.link(conn).is_none() {
+            return Ok(());
+        }
+        let ends = stream
+            .local_addr()
+            .and_then(|local| Ok((local, stream.peer_addr()?)));
+        match ends {
+            Ok((local, remote)) => {
+                let (local, remote) = (plain(local), plain(remote));
+                self.sockets.stand(conn, stream);
+                self.feed(
+                    Input::Opened {
+                        conn,
+                        local,
+                        remote,
+                    },
+                    &[],
+                )
+            }
+            Err(error) => self.not_connected(conn, failure(&error)),
+        }
+    }
+
+    fn not_connected(&mut self, conn: ConnId, reason: ConnectFailure) -> Result<(), ObserveError> {
+        if self.sockets.link(conn).is_none() {
+            return Ok(());
+        }
+        self.sockets.close(conn);
+        self.feed(Input::Failed { conn, reason }, &[])
+    }
+
+    fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<(), ObserveError> {
+        // A connection whose own end is gone already cannot be told from none.
+        let Ok(local) = stream.local_addr() else {
+            return Ok(());
+        };
+        let conn = ConnId(self.state.incoming * 2 + 1);
+        self.state.incoming += 1;
+        self.sockets.stand(conn, stream);
+        let (local, remote) = (plain(local), plain(remote));
+        self.feed(
+            Input::Incoming {
+                conn,
+                local,
+                remote,
+            },
+            &[],
+        )
+    }
+
+    /// Reads once from a connection.
+    fn read(&mut self, conn: ConnId) -> Result<(), ObserveError> {
+        let Some(stream) = self.sockets.link(conn).and_then(|link| link.stream.clone()) else {
+            return Ok(());
+        };
+        let mut buffer = std::mem::take(&mut self.state.buffer);
+        buffer.resize(PAYLOAD_BYTES_MAX, 0);
+        let result = match stream.try_read(&mut buffer) {
+            Ok(0) => self.ended(conn, EndKind::Closed),
+            Ok(len) => {
+                let done = self.read_some(conn, &buffer[..len]);
+                self.sockets.read_on(conn);
+                done
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.sockets.read_on(conn);
+                Ok(())
+            }
+            Err(error) => self.ended(conn, end_kind(&error)),
+        };
+        self.state.buffer = buffer;
+        result
+    }
+
+    fn read_some(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), ObserveError> {
+        let at = self.clock.now();
+        let capture = self.capture(
+            at,
+            Packet::Tcp {
+                conn,
+                direction: Direction::In,
+            },
+            bytes,
+        )?;
+        let len = bytes.len() as u32;
+        self.feed_at(at, Input::Received { conn, capture, len }, bytes)
+    }
+
+    fn read_datagrams(&mut self, place: usize) -> Result<(), ObserveError> {
+        let (socket, local) = {
+            let datagrams = &self.sockets.datagrams[place];
+            (datagrams.socket.clone(), datagrams.local)
+        };
+        let mut buffer = std::mem::take(&mut self.state.buffer);
+        buffer.resize(PAYLOAD_BYTES_MAX, 0);
+        let mut result = Ok(());
+        for _ in 0..DATAGRAMS_PER_TURN {
+            // An error of the socket, such as a port that does not answer, is not about a datagram.
+            let Ok((len, remote)) = socket.try_recv_from(&mut buffer) else {
+                break;
+            };
+            result = self.read_datagram(local, plain(remote), &buffer[..len]);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.state.buffer = buffer;
+        self.sockets.datagrams[place].read_on();
+        result
+    }
+
+    fn read_datagram(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), ObserveError> {
+        let at = self.clock.now();
+        let packet = Packet::Udp {
+            local,
+            remote,
+            direction: Direction::In,
+        };
+        let capture = self.capture(at, packet, bytes)?;
+        let len = bytes.len() as u32;
+        self.feed_at(
+            at,
+            Input::Datagram {
+                local,
+                remote,
+                capture,
+                len,
+            },
+            bytes,
+        )
+    }
+
+    fn ended(&mut self, conn: ConnId, how: EndKind) -> Result<(), ObserveError> {
+        self.sockets.close(conn);
+        self.feed(Input::Ended { conn, how }, &[])
+    }
+
+    /// Writes everywhere as much as the system takes.
+    fn write_all(&mut self) -> Result<(), ObserveError> {
+        loop {
+            if let Some(conn) = self.state.to_write.pop_front() {
+                self.write(conn)?;
+            } else if let Some((remote, bytes)) = self.state.datagrams.pop_front() {
+                self.send_datagram(remote, &bytes)?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a datagram. One that the system does not take is lost, as on the way; the tracker is
+    /// asked again.
+    fn send_datagram(&mut self, remote: SocketAddr, bytes: &[u8]) -> Result<(), ObserveError> {
+        let family = |local: SocketAddr| local.is_ipv4() == remote.is_ipv4();
+        let from = self
+            .sockets
+            .datagrams
+            .iter()
+            .find(|datagrams| family(datagrams.local));
+        let Some((socket, local)) = from.map(|from| (from.socket.clone(), from.local)) else {
+            return Ok(());
+        };
+        if socket.try_send_to(bytes, remote).is_err() {
+            return Ok(());
+        }
+        let at = self.clock.now();
+        let packet = Packet::Udp {
+            local,
+            remote,
+            direction: Direction::Out,
+        };
+        let capture = self.capture(at, packet, bytes)?;
+        let len = bytes.len() as u32;
+        self.feed_at(
+            at,
+            Input::DatagramSent {
+                local,
+                remote,
+                capture,
+                len,
+            },
+            bytes,
+        )
+    }
+
+    /// Appends bytes to the capture, before anything else looks at them.
+    fn capture(
+        &mut self,
+        at: Moment,
+        packet: Packet,
+        bytes: &[u8],
+    ) -> Result<CaptureOffset, ObserveError> {
+        self.state.captured += bytes.len() as u64;
+        Ok(self.store.append_packet(at, packet, bytes)?)
+    }
+
+    fn write(&mut self, conn: ConnId) -> Result<(), ObserveError> {
+        let Some(link) = self.sockets.link(conn) else {
+            return Ok(());
+        };
+        let Some(stream) = link.stream.clone().filter(|_| !link.out.is_empty()) else {
+            return Ok(());
+        };
+        let first = link.out.len().min(PAYLOAD_BYTES_MAX);
+        match stream.try_write(&link.out[..first]) {
+            Ok(len) => {
+                let bytes: Vec<u8> = link.out.drain(..len).collect();
+                if !link.out.is_empty() {
+                    self.state.to_write.push_back(conn);
+                }
+                let at = self.clock.now();
+                let packet = Packet::Tcp {
+                    conn,
+                    direction: Direction::Out,
+                };
+                let capture = self.capture(at, packet, &bytes)?;
+                let len = bytes.len() as u32;
+                self.feed_at(at, Input::Sent { conn, capture, len }, &bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.sockets.wait_to_write(conn);
+                Ok(())
+            }
+            Err(error) => self.ended(conn, end_kind(&error)),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Resolve { query, host } => self.sockets.resolve(query, host),
+            Action::Connect {
+                conn,
+                remote,
+                timeout_ms,
+            } => {
+                let within = Duration::from_millis(timeout_ms.into());
+                self.sockets.connect(conn, remote, within);
+            }
+            Action::Send { conn, bytes } => {
+                if let Some(link) = self.sockets.link(conn) {
+                    link.out.extend(bytes);
+                    if !link.waits_to_write {
+                        self.state.to_write.push_back(conn);
+                    }
+                }
+            }
+            Action::Close { conn } => self.sockets.close(conn),
+            Action::SendTo { remote, bytes } => self.state.datagrams.push_back((remote, bytes)),
+            Action::Finished => self.state.finished = true,
+        }
+    }
+}
+
+fn end_kind(error: &io::Error) -> EndKind {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => EndKind::Reset,
+        _ => EndKind::Error(error.raw_os_error().unwrap_or(0)),
+    }
+}
