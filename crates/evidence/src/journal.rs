@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use skep_wire::Moment;
 
+pub(crate) use codec::unframe;
 pub use codec::{ENTRY_BYTES_MAX, Entries, FRAME_HEADER_LEN, JournalError, Tail, frame};
 
 use crate::clock::ClockSample;

@@ -122,7 +122,7 @@ pub fn frame(body: &[u8]) -> Vec<u8> {
 /// # Errors
 ///
 /// [`JournalError`] if it is not whole or longer than `len_max`.
-fn unframe(bytes: &[u8], offset: u64, len_max: usize) -> Result<&[u8], JournalError> {
+pub(crate) fn unframe(bytes: &[u8], offset: u64, len_max: usize) -> Result<&[u8], JournalError> {
     let truncated = |expected| JournalError::FrameTruncated {
         offset,
         expected,

@@ -184,7 +184,7 @@ fn sample_run() -> Run {
         7,
         Input::Incoming {
             conn: other,
-            local: v6(),
+            local,
             remote: v6(),
         },
     ));
