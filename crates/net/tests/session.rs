@@ -1,0 +1,396 @@
+//! Sessions over real sockets on loopback: what is shared arrives, byte for byte, whatever lies in
+//! the way.
+
+#[path = "session/support.rs"]
+mod support;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionConfig, What};
+use skep_wire::{
+    Block, PeerId,
+    peer::{self, HANDSHAKE_LEN, Handshake, Message, MessageId, Reserved, piece_header},
+};
+use support::{Case, LOOPBACK, join_within};
+
+/// Many files of odd lengths, one of them empty, with pieces that cross their borders.
+#[test]
+fn a_shared_folder_arrives_byte_for_byte() {
+    let case = Case::folder(
+        &[
+            ("a", 100_000),
+            ("sub/b", 1),
+            ("sub/empty", 0),
+            ("z", 777_777),
+        ],
+        32_768,
+    );
+    let (seed, seed_heard) = case.seed();
+    let (config, heard) = case.get(&[seed.listen_addr()]);
+    let ended = join_within(Session::start(config).expect("started"), 30);
+
+    assert!(ended.complete);
+    case.assert_arrived();
+    assert!(
+        case.out().join("t/sub/empty").exists(),
+        "files without a byte are made, too"
+    );
+    assert!(!case.resume_file().exists(), "nothing is left to resume");
+    assert_eq!(ended.stats.downloaded_bytes, 877_778, "no byte came twice");
+
+    seed.stop();
+    let seeded = join_within(seed, 10);
+    assert_eq!(seeded.stats.uploaded_bytes, 877_778);
+    // The truth of both ends agrees, block by block.
+    let mut sent = seed_heard.blocks_sent();
+    let mut received = heard.blocks_received();
+    sent.sort();
+    received.sort();
+    assert_eq!(sent, received);
+    assert_eq!(
+        heard.count(|what| matches!(what, What::PieceVerified { .. })),
+        27
+    );
+    assert_eq!(heard.count(|what| matches!(what, What::Completed)), 1);
+}
+
+#[test]
+fn leechers_share_among_themselves_while_they_fetch() {
+    let case = Case::file(4_000_000, 65_536);
+    let (mut config, seed_heard) = case.seed_config();
+    config.upload_bytes_per_sec = Some(4_000_000);
+    let seed = Session::start(config).expect("started");
+    let mut leechers = Vec::new();
+    let mut known = vec![seed.listen_addr()];
+    for n in 0..4 {
+        let mut config = case.get_into(&format!("out{n}"), &known).0;
+        config.purpose = Purpose::Get(SeedUntil::Forever);
+        let session = Session::start(config).expect("started");
+        known.push(session.listen_addr());
+        leechers.push(session);
+    }
+    support::wait_until(60, || {
+        leechers
+            .iter()
+            .all(|session| session.stats().bytes_held == 4_000_000)
+    });
+    for (n, session) in leechers.into_iter().enumerate() {
+        session.stop();
+        assert!(join_within(session, 10).complete);
+        case.assert_arrived_in(&format!("out{n}"));
+    }
+    seed.stop();
+    let seeded = join_within(seed, 10).stats.uploaded_bytes;
+    assert!(
+        seeded < 4 * 4_000_000,
+        "the seeder sent everything itself: {seeded}"
+    );
+    assert!(!seed_heard.blocks_sent().is_empty());
+}
+
+#[test]
+fn wrong_bytes_on_the_disk_are_fetched_again_and_right_ones_are_not() {
+    let case = Case::file(1_000_000, 65_536);
+    std::fs::create_dir_all(case.out()).expect("created");
+    let mut content = std::fs::read(case.source()).expect("read");
+    content[200_000] ^= 1;
+    content.truncate(700_000);
+    std::fs::write(case.out().join("t"), content).expect("written");
+    let (seed, _) = case.seed();
+    let (config, heard) = case.get(&[seed.listen_addr()]);
+    let ended = join_within(Session::start(config).expect("started"), 30);
+
+    assert!(ended.complete);
+    case.assert_arrived();
+    // Pieces 0 to 9 were there but for number 3; 10 to 15 were not.
+    assert_eq!(
+        ended.stats.downloaded_bytes,
+        65_536 + (1_000_000 - 10 * 65_536)
+    );
+    assert!(heard.has(&What::Checked {
+        pieces_held: 9,
+        pieces: 16,
+        from_resume: false
+    }));
+}
+
+/// Stopped in the middle, a session leaves a claim that the next one believes without reading, and
+/// together they fetch every byte once.
+#[test]
+fn a_stopped_download_goes_on_where_it_was() {
+    let case = Case::file(2_000_000, 65_536);
+    let (seed, _) = case.seed();
+    let (mut config, _) = case.get(&[seed.listen_addr()]);
+    config.download_bytes_per_sec = Some(2_000_000);
+    let first = Session::start(config).expect("started");
+    support::wait_until(30, || first.stats().pieces_held >= 5);
+    first.stop();
+    let first = join_within(first, 10);
+    assert!(!first.complete);
+    assert!(case.resume_file().exists());
+
+    let (config, heard) = case.get(&[seed.listen_addr()]);
+    let second = join_within(Session::start(config).expect("started"), 30);
+    assert!(second.complete);
+    case.assert_arrived();
+    let held = first.stats.pieces_held;
+    assert!(heard.has(&What::Checked {
+        pieces_held: held,
+        pieces: 31,
+        from_resume: true
+    }));
+    let verified = heard.count(|what| matches!(what, What::PieceVerified { .. }));
+    assert_eq!(
+        verified as u32,
+        31 - held,
+        "no verified piece was fetched again"
+    );
+    assert!(!case.resume_file().exists());
+}
+
+/// A folder lies where a file should be: the piece is kept in memory, the file is named, and once
+/// the folder is gone everything is written.
+#[test]
+fn a_disk_that_refuses_is_named_and_tried_again() {
+    let case = Case::folder(&[("a", 65_536), ("b", 65_536)], 65_536);
+    let (seed, _) = case.seed();
+    let (mut config, heard) = case.get(&[]);
+    config.peers.clear();
+    let session = Session::start(config).expect("started");
+    support::wait_until(10, || {
+        heard.count(|what| matches!(what, What::Checked { .. })) == 1
+    });
+    let trap = case.out().join("t/b");
+    std::fs::create_dir_all(&trap).expect("created");
+    session.add_peer(seed.listen_addr());
+    support::wait_until(20, || {
+        heard.count(|what| matches!(what, What::DiskFailed { path, .. } if *path == trap)) == 1
+    });
+    std::fs::remove_dir(&trap).expect("removed");
+    let ended = join_within(session, 30);
+    assert!(ended.complete);
+    case.assert_arrived();
+    assert!(heard.has(&What::DiskRecovered));
+    assert_eq!(
+        ended.stats.downloaded_bytes, 131_072,
+        "nothing was fetched twice for it"
+    );
+}
+
+/// A peer that answers in another order than it was asked, puts other messages between, and sends
+/// in fragments of every size: every guess of the reader is wrong in some way.
+#[test]
+fn answers_out_of_order_and_in_fragments_arrive_all_the_same() {
+    for seed in 1..=3 {
+        let case = Case::file(1_500_000, 131_072);
+        let content = std::fs::read(case.source()).expect("read");
+        let listener = TcpListener::bind((LOOPBACK, 0)).expect("bound");
+        let addr = listener.local_addr().expect("bound");
+        let info_hash = case.torrent.info_hash;
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("accepted");
+            Shuffler {
+                stream,
+                content,
+                piece_len: 131_072,
+                random: seed,
+            }
+            .serve(info_hash);
+        });
+        let (config, _) = case.get(&[addr]);
+        let ended = join_within(Session::start(config).expect("started"), 30);
+        assert!(ended.complete, "seed {seed}");
+        case.assert_arrived();
+        assert_eq!(ended.stats.downloaded_bytes, 1_500_000);
+        server.join().expect("the peer saw nothing wrong");
+    }
+}
+
+struct Shuffler {
+    stream: std::net::TcpStream,
+    content: Vec<u8>,
+    piece_len: usize,
+    random: u64,
+}
+
+impl Shuffler {
+    fn next(&mut self, below: usize) -> usize {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.random >> 33) as usize % below
+    }
+
+    fn serve(mut self, info_hash: skep_wire::InfoHash) {
+        let mut handshake = [0; HANDSHAKE_LEN];
+        self.stream.read_exact(&mut handshake).expect("a handshake");
+        let ours = Handshake {
+            reserved: Reserved::OURS,
+            info_hash,
+            peer_id: PeerId(*b"-XX0001-shufflershuf"),
+        };
+        let mut out = ours.encode().to_vec();
+        Message::HaveAll.encode(&mut out);
+        Message::Unchoke.encode(&mut out);
+        self.stream.write_all(&out).expect("written");
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("set");
+        let (mut bytes, mut asked) = (Vec::new(), Vec::<Block>::new());
+        loop {
+            let mut buf = [0; 4096];
+            match self.stream.read(&mut buf) {
+                Ok(0) => return,
+                Ok(n) => bytes.extend_from_slice(&buf[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return,
+                Err(_) => {}
+            }
+            while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
+                let len = u32::from_be_bytes(*len) as usize;
+                let Some(body) = rest.get(..len) else { break };
+                match peer::decode(len as u32, body).expect("we speak the protocol") {
+                    Message::Request(block) => asked.push(block),
+                    Message::Cancel(block) => asked.retain(|&other| other != block),
+                    _ => {}
+                }
+                bytes.drain(..4 + len);
+            }
+            if self.answer(&mut asked).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&mut self, asked: &mut Vec<Block>) -> std::io::Result<()> {
+        let mut out = Vec::new();
+        for _ in 0..asked.len().min(12) {
+            let at = match self.next(3) {
+                // Mostly in order, so that guesses are right and wrong in turn.
+                0 => self.next(asked.len()),
+                _ => 0,
+            };
+            let block = asked.remove(at);
+            if self.next(4) == 0 {
+                Message::Unknown {
+                    id: MessageId(99),
+                    payload: b"odd",
+                }
+                .encode(&mut out);
+            }
+            out.extend_from_slice(&piece_header(block));
+            let begin = block.piece.0 as usize * self.piece_len + block.begin as usize;
+            out.extend_from_slice(&self.content[begin..begin + block.len as usize]);
+        }
+        let mut rest = &out[..];
+        while !rest.is_empty() {
+            let len = (1 + self.next(40_000)).min(rest.len());
+            self.stream.write_all(&rest[..len])?;
+            rest = &rest[len..];
+            if self.next(3) == 0 {
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn outgoing_connections_leave_from_the_address_that_we_listen_on() {
+    let case = Case::file(100_000, 16_384);
+    let (mut config, seed_heard) = case.seed_config();
+    config.bind = Ipv4Addr::new(127, 7, 0, 1).into();
+    let seed = Session::start(config).expect("started");
+    let (mut config, _) = case.get(&[seed.listen_addr()]);
+    config.bind = Ipv4Addr::new(127, 7, 0, 2).into();
+    assert!(join_within(Session::start(config).expect("started"), 20).complete);
+    let from: Vec<_> = seed_heard.all(|what| match what {
+        What::Connected {
+            remote,
+            outgoing: false,
+            ..
+        } => Some(remote.ip()),
+        _ => None,
+    });
+    assert_eq!(from, [Ipv4Addr::new(127, 7, 0, 2)]);
+}
+
+#[test]
+fn a_limit_on_the_upload_is_kept() {
+    let case = Case::file(1_000_000, 65_536);
+    let (mut config, _) = case.seed_config();
+    config.upload_bytes_per_sec = Some(500_000);
+    let seed = Session::start(config).expect("started");
+    let (config, _) = case.get(&[seed.listen_addr()]);
+    let began = std::time::Instant::now();
+    assert!(join_within(Session::start(config).expect("started"), 30).complete);
+    let took = began.elapsed();
+    assert!(
+        took > Duration::from_millis(1_500),
+        "1 MB at 0.5 MB/s took {took:?}"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let case = Case::file(20_000, 16_384);
+    let (first, _) = case.seed();
+    let (mut config, _) = case.seed_config();
+    config.port = first.listen_addr().port();
+    let error = Session::start(config).expect_err("taken");
+    assert!(
+        error.to_string().contains(&first.listen_addr().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_complete_already_is_not_fetched_and_ends_at_once() {
+    let case = Case::file(300_000, 16_384);
+    std::fs::create_dir_all(case.out()).expect("created");
+    std::fs::copy(case.source(), case.out().join("t")).expect("copied");
+    let (config, heard) = case.get(&[]);
+    let ended = join_within(Session::start(config).expect("started"), 10);
+    assert!(ended.complete);
+    assert_eq!(ended.stats.downloaded_bytes, 0);
+    assert_eq!(heard.count(|what| matches!(what, What::Completed)), 0);
+}
+
+#[test]
+fn a_seeder_offers_only_what_is_right() {
+    let case = Case::file(300_000, 65_536);
+    let mut content = std::fs::read(case.source()).expect("read");
+    content[0] ^= 1;
+    let other = case.dir.path().join("damaged");
+    std::fs::write(&other, content).expect("written");
+    let (mut config, seed_heard) = case.seed_config();
+    config.place = Place::At(other);
+    let seed = Session::start(config).expect("started");
+    let (config, _) = case.get(&[seed.listen_addr()]);
+    let session = Session::start(config).expect("started");
+    support::wait_until(20, || session.stats().pieces_held == 4);
+    session.stop();
+    assert!(!join_within(session, 10).complete);
+    assert!(
+        seed_heard
+            .blocks_sent()
+            .iter()
+            .all(|block| block.piece.0 != 0)
+    );
+}
+
+/// Nothing here needs a whole piece in memory at once but the one that is under way.
+#[test]
+fn the_least_memory_is_enough() {
+    let case = Case::file(2_000_000, 262_144);
+    let (seed, _) = case.seed();
+    let (mut config, _) = case.get(&[seed.listen_addr()]);
+    config.buffers_bytes_max = 1;
+    assert!(join_within(Session::start(config).expect("started"), 30).complete);
+    case.assert_arrived();
+}
