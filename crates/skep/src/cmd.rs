@@ -6,6 +6,7 @@ mod get;
 mod inspect;
 mod recheck;
 mod seed;
+mod tracker;
 
 use crate::ui::{CmdError, Context, Outcome};
 
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Seed(seed::Args),
     Get(get::Args),
     Recheck(recheck::Args),
+    Tracker(tracker::Args),
     Completions(completions::Args),
 }
 
@@ -28,6 +30,7 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
         Command::Seed(args) => seed::run(args, ctx),
         Command::Get(args) => get::run(args, ctx),
         Command::Recheck(args) => recheck::run(args, ctx),
+        Command::Tracker(args) => tracker::run(args, ctx),
         Command::Completions(args) => completions::run(args, ctx),
     }
 }
