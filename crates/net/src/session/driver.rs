@@ -117,7 +117,11 @@ pub(super) fn run(
         .build()
         .map_err(SessionError::Start)?;
     let local = LocalSet::new();
-    let session = Running::start(config, files, resume_file, have, addr);
+    let session = {
+        // The tracker client spawns its task as it starts.
+        let _entered = runtime.enter();
+        Running::start(config, files, resume_file, have, addr)
+    };
     local.block_on(&runtime, async move {
         session?.run(listener, peers, inbox, stats).await
     })
