@@ -12,6 +12,9 @@ use skep_wire::{
     },
 };
 
+#[path = "tracker.rs"]
+pub(crate) mod tracker;
+
 /// A target's name and its law.
 pub(crate) type Law = (&'static str, fn(&[u8]));
 
@@ -164,7 +167,9 @@ fn bitfield(bits: &[u8]) {
 
 /// What is read of an extension message is what is read when it is written again.
 pub(crate) fn peer_extensions(data: &[u8]) {
-    if let Ok(read) = ExtHandshake::decode(data) {
+    if let Ok(mut read) = ExtHandshake::decode(data) {
+        // Read in the order of the input, written in that of the keys.
+        read.ids.sort();
         assert_eq!(ExtHandshake::decode(&read.encode()).as_ref(), Ok(&read));
         assert!(read.ids.len() <= peer::ext::EXT_NAMES_MAX);
     }

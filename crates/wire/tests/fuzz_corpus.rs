@@ -9,7 +9,7 @@ mod laws;
 #[test]
 fn every_seed_and_every_past_finding_keeps_its_law() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
-    for (target, law) in laws::LAWS {
+    for (target, law) in laws::LAWS.iter().chain(laws::tracker::LAWS) {
         let seeds = replay(&fuzz.join("corpus").join(target), *law);
         assert!(seeds > 0, "{target} has no seeds");
         replay(&fuzz.join("findings").join(target), *law);
