@@ -13,18 +13,34 @@
 //! them durable together: it syncs the capture, then the journal, then the ledger. After an error
 //! the store takes nothing more: what is on disk is opened and mended by the next `open`.
 
+mod append;
+mod disk_files;
+mod key;
+mod layout;
+mod mend;
+mod read;
+
 use std::path::Path;
 
 use skep_evidence::{
-    capture::{CaptureError, Packet},
+    capture::{CaptureError, Packet, Renderer, Section},
     clock::ClockSample,
-    file::FileError,
-    journal::{CaptureOffset, Entry},
-    ledger::{KeyError, LedgerError},
-    record::Record,
+    file::{FileError, FileOp, Files, FilesMut},
+    journal::{CaptureOffset, Entry, Input, frame},
+    ledger::{CHECKPOINT, KeyError, Ledger, LedgerError, LedgerReader, PENDING, SigningKey},
+    record::{Body, FORMAT, Record, RecordError},
 };
-use skep_hash::Sha256Digest;
+use skep_hash::{Sha256Digest, sha256};
 use skep_wire::Moment;
+
+pub use disk_files::DiskFiles;
+pub use read::ObservationReader;
+
+use self::{
+    append::Append,
+    key::Lock,
+    mend::{LastRun, Mended},
+};
 
 /// What the first record of a run commits to.
 #[derive(Debug, Clone)]
@@ -79,19 +95,94 @@ pub enum StoreError {
     /// The ledger does not hold.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A record of the ledger does not decode.
+    #[error("record {index}: {why}")]
+    Record {
+        /// Its place in the ledger.
+        index: u64,
+        /// What is wrong.
+        why: RecordError,
+    },
     /// The capture cannot be rendered.
     #[error(transparent)]
     Capture(#[from] CaptureError),
     /// The key file does not hold.
-    #[error("operator key: {0}")]
-    Key(#[from] KeyError),
+    #[error("{path}: {why}")]
+    Key {
+        /// The file.
+        path: &'static str,
+        /// What is wrong.
+        why: KeyError,
+    },
+    /// The public key is not that of the secret key, or one of the two is missing.
+    #[error("{} is not the public half of {}", layout::VKEY, layout::KEY)]
+    OtherKey,
+    /// There is no observation in the folder.
+    #[error("{dir} holds no observation: {missing} is missing")]
+    NoObservation {
+        /// The folder.
+        dir: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// The system gave no random bytes for a key.
+    #[error("no random bytes for a key: {reason}")]
+    NoRandom {
+        /// What the system said.
+        reason: String,
+    },
+    /// Another process writes to this folder.
+    #[error("{path} is held by another process that writes here")]
+    Locked {
+        /// The lock file.
+        path: String,
+    },
+    /// A run's file is not what the ledger's last mark says.
+    #[error("{path} was changed after the ledger marked it")]
+    RunChanged {
+        /// The file.
+        path: String,
+    },
+    /// Bytes, entries or marks outside a run.
+    #[error("no run has begun")]
+    NoRun,
+    /// A blob does not have the digest that names it.
+    #[error("{path} hashes to {got}")]
+    Blob {
+        /// The file.
+        path: String,
+        /// What it hashes to.
+        got: Sha256Digest,
+    },
+    /// An earlier call was refused: what is on disk is unknown until the store is opened again.
+    #[error("the store stopped at an earlier error")]
+    Stopped,
 }
 
 /// The writing end of an observation's folder. One process at a time.
+///
+/// `F` is the file layer; all but tests use [`DiskFiles`].
 #[derive(Debug)]
-pub struct ObservationStore {}
+pub struct ObservationStore<F = DiskFiles> {
+    files: F,
+    ledger: Ledger,
+    run: Option<Run>,
+    runs: u32,
+    stopped: bool,
+    /// Held as long as the store lives.
+    _lock: Option<Lock>,
+}
 
-#[allow(unused_variables, clippy::todo)]
+/// The run that is being written.
+#[derive(Debug)]
+struct Run {
+    number: u32,
+    renderer: Renderer,
+    clock: ClockSample,
+    capture: Append,
+    journal: Append,
+}
+
 impl ObservationStore {
     /// Opens the observation in `dir`, or makes one with a new key named `name`. What a crash has
     /// torn is cut, reported, and written down as a `RunCut` record.
@@ -100,17 +191,94 @@ impl ObservationStore {
     ///
     /// [`StoreError`]: another writer, no access, or a folder whose parts were changed.
     pub fn open(dir: &Path, name: &str) -> Result<(Self, OpenReport), StoreError> {
-        todo!("evidence")
+        let mut files = DiskFiles::new(dir);
+        files.apply(&FileOp::CreateDir {
+            path: String::new(),
+        })?;
+        let lock = Lock::take(dir)?;
+        let key = key::open(&mut files, name)?;
+        let (mut store, report) = Self::open_on(files, key)?;
+        store._lock = Some(lock);
+        Ok((store, report))
+    }
+}
+
+impl<F: FilesMut> ObservationStore<F> {
+    /// The same over any file layer, with its key. Nothing keeps a second writer out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn open_on(mut files: F, key: SigningKey) -> Result<(Self, OpenReport), StoreError> {
+        if files.len(CHECKPOINT)?.is_none() && is_unused(&files)? {
+            let (ledger, commit) = Ledger::create(key);
+            apply(&mut files, &commit.ops)?;
+            let store = Self {
+                files,
+                ledger,
+                run: None,
+                runs: 0,
+                stopped: false,
+                _lock: None,
+            };
+            return Ok((
+                store,
+                OpenReport {
+                    created: true,
+                    ..OpenReport::default()
+                },
+            ));
+        }
+        let verifier = key.verifier();
+        let recovered = Ledger::recover(&files, key)?;
+        apply(&mut files, &recovered.ops)?;
+        let reader = LedgerReader::open(&files, &verifier)?;
+        let mut last = None;
+        for record in reader.records(&files) {
+            let (index, bytes) = record?;
+            let record = Record::decode(&bytes).map_err(|why| StoreError::Record { index, why })?;
+            LastRun::follow(&mut last, &record);
+        }
+        let runs = last.as_ref().map_or(0, |last| last.run);
+        let ledger = recovered.ledger;
+        let mut store = Self {
+            files,
+            ledger,
+            run: None,
+            runs,
+            stopped: false,
+            _lock: None,
+        };
+        store.forget_unrecorded(runs + 1)?;
+        let cut = match &last {
+            Some(last) => store.mend(last, recovered.cut)?,
+            None => None,
+        };
+        let records = store.ledger.size();
+        Ok((
+            store,
+            OpenReport {
+                created: false,
+                records,
+                runs,
+                cut,
+            },
+        ))
     }
 
     /// The observer's name: the key's, as in every checkpoint's origin line.
     pub fn observer(&self) -> &str {
-        todo!("evidence")
+        self.ledger.key().name()
     }
 
     /// The number that the next run will have.
     pub fn next_run(&self) -> u32 {
-        todo!("evidence")
+        self.runs + 1
+    }
+
+    /// The file layer.
+    pub fn files(&self) -> &F {
+        &self.files
     }
 
     /// Keeps bytes under their digest.
@@ -119,7 +287,27 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn put_blob(&mut self, bytes: &[u8]) -> Result<Sha256Digest, StoreError> {
-        todo!("evidence")
+        let digest = sha256(bytes);
+        let path = layout::blob(&digest);
+        self.guard(|store| {
+            let ops = [
+                FileOp::CreateDir {
+                    path: layout::BLOBS.to_owned(),
+                },
+                FileOp::Replace {
+                    path,
+                    bytes: bytes.to_vec(),
+                },
+                FileOp::SyncDir {
+                    path: layout::BLOBS.to_owned(),
+                },
+                FileOp::SyncDir {
+                    path: String::new(),
+                },
+            ];
+            apply(&mut store.files, &ops)
+        })?;
+        Ok(digest)
     }
 
     /// Begins a run: blobs, folder, capture header, and the durable `RunStarted` record under a
@@ -130,7 +318,62 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn begin_run(&mut self, begin: &RunBegin<'_>) -> Result<u32, StoreError> {
-        todo!("evidence")
+        let config = self.put_blob(begin.config)?;
+        let targets = begin
+            .torrents
+            .iter()
+            .map(|torrent| self.put_blob(torrent))
+            .collect::<Result<Vec<Sha256Digest>, _>>()?;
+        self.guard(|store| {
+            let (number, observer) = (store.next_run(), store.observer().to_owned());
+            let version = begin.version.to_owned();
+            let section = Section {
+                observer: observer.clone(),
+                run: number,
+                version,
+            };
+            let (renderer, head) = Renderer::new(&section);
+            let files = &mut store.files;
+            files.apply(&FileOp::CreateDir {
+                path: layout::run(number),
+            })?;
+            let mut capture = Append::create(files, layout::capture(number))?;
+            let journal = Append::create(files, layout::journal(number))?;
+            capture.append(files, &head)?;
+            capture.sync(files)?;
+            for path in [layout::run(number), layout::RUNS.to_owned(), String::new()] {
+                files.apply(&FileOp::SyncDir { path })?;
+            }
+            let clock = begin.clock;
+            let body = Body::RunStarted {
+                format: FORMAT,
+                observer,
+                version: begin.version.to_owned(),
+                binary: begin.binary,
+                build: begin.build.to_owned(),
+                config,
+                targets,
+            };
+            let (at, utc) = (clock.after, clock.utc(clock.after));
+            let record = Record {
+                run: number,
+                at,
+                utc,
+                body,
+                unknown: Vec::new(),
+            };
+            store.ledger.append(&record.encode())?;
+            store.checkpoint()?;
+            store.runs = number;
+            store.run = Some(Run {
+                number,
+                renderer,
+                clock,
+                capture,
+                journal,
+            });
+            Ok(number)
+        })
     }
 
     /// Appends bytes to the capture (at most `capture::PAYLOAD_BYTES_MAX`).
@@ -144,7 +387,12 @@ impl ObservationStore {
         packet: Packet,
         bytes: &[u8],
     ) -> Result<CaptureOffset, StoreError> {
-        todo!("evidence")
+        self.guard(|store| {
+            let run = store.run.as_mut().ok_or(StoreError::NoRun)?;
+            let (offset, block) = run.renderer.packet(at, packet, bytes)?;
+            run.capture.append(&mut store.files, &block)?;
+            Ok(offset)
+        })
     }
 
     /// Appends an entry to the journal.
@@ -153,7 +401,16 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn append_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        todo!("evidence")
+        self.guard(|store| {
+            let run = store.run.as_mut().ok_or(StoreError::NoRun)?;
+            run.renderer.learn(entry)?;
+            if let Input::Clock(sample) = entry.input {
+                run.clock = sample;
+            }
+            Ok(run
+                .journal
+                .append(&mut store.files, &frame(&entry.encode()))?)
+        })
     }
 
     /// Appends a record to the ledger; returns its index. Acknowledged by the next `commit`.
@@ -162,7 +419,7 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn append_record(&mut self, record: &Record) -> Result<u64, StoreError> {
-        todo!("evidence")
+        self.guard(|store| Ok(store.ledger.append(&record.encode())?))
     }
 
     /// Makes everything appended durable; returns how many records are.
@@ -171,7 +428,12 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn commit(&mut self) -> Result<u64, StoreError> {
-        todo!("evidence")
+        self.guard(|store| {
+            store.sync_run()?;
+            let commit = store.ledger.commit();
+            apply(&mut store.files, &commit.ops)?;
+            Ok(commit.size)
+        })
     }
 
     /// Commits, and covers it with a `Mark` record and a signed checkpoint. Every few seconds, and
@@ -181,11 +443,133 @@ impl ObservationStore {
     ///
     /// [`StoreError`].
     pub fn mark(&mut self, at: Moment) -> Result<u64, StoreError> {
-        todo!("evidence")
+        self.guard(|store| {
+            store.sync_run()?;
+            let run = store.run.as_ref().ok_or(StoreError::NoRun)?;
+            let body = Body::Mark {
+                journal_len: run.journal.len(),
+                journal: run.journal.digest(),
+                capture_len: run.capture.len(),
+                capture: run.capture.digest(),
+            };
+            let (number, utc) = (run.number, run.clock.utc(at));
+            let record = Record {
+                run: number,
+                at,
+                utc,
+                body,
+                unknown: Vec::new(),
+            };
+            store.ledger.append(&record.encode())?;
+            store.checkpoint()
+        })
     }
 
     /// How many bytes the run's capture has.
     pub fn capture_len(&self) -> u64 {
-        todo!("evidence")
+        self.run.as_ref().map_or(0, |run| run.capture.len())
     }
+
+    /// First the bytes, then the entries that point at them.
+    fn sync_run(&mut self) -> Result<(), StoreError> {
+        if let Some(run) = &mut self.run {
+            run.capture.sync(&mut self.files)?;
+            run.journal.sync(&mut self.files)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<u64, StoreError> {
+        let commit = self.ledger.checkpoint();
+        apply(&mut self.files, &commit.ops)?;
+        Ok(commit.size)
+    }
+
+    /// Mends the last run after a crash, and writes down what was cut.
+    fn mend(&mut self, last: &LastRun, ledger_cut: u64) -> Result<Option<Cut>, StoreError> {
+        let Some(mended) = mend::mend(&self.files, last)? else {
+            return Ok(None);
+        };
+        apply(&mut self.files, &mended.ops)?;
+        let Mended {
+            journal,
+            capture,
+            journal_cut,
+            capture_cut,
+            at,
+            utc,
+            ..
+        } = mended;
+        let cut = Body::RunCut {
+            journal_cut,
+            capture_cut,
+            ledger_cut,
+        };
+        let mark = Body::Mark {
+            journal_len: journal.len,
+            journal: journal.digest,
+            capture_len: capture.len,
+            capture: capture.digest,
+        };
+        for body in [cut, mark] {
+            let record = Record {
+                run: last.run,
+                at,
+                utc,
+                body,
+                unknown: Vec::new(),
+            };
+            self.ledger.append(&record.encode())?;
+        }
+        self.checkpoint()?;
+        let (run, journal, capture, ledger) = (last.run, journal_cut, capture_cut, ledger_cut);
+        Ok(Some(Cut {
+            run,
+            journal,
+            capture,
+            ledger,
+        }))
+    }
+
+    /// Deletes the files of a run whose first record was never acknowledged.
+    fn forget_unrecorded(&mut self, run: u32) -> Result<(), StoreError> {
+        for path in [layout::journal(run), layout::capture(run)] {
+            if self.files.len(&path)?.is_some() {
+                self.files.apply(&FileOp::Delete { path })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After an error nothing more is taken: what was done of it is unknown.
+    fn guard<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        let done = act(self);
+        self.stopped = done.is_err();
+        done
+    }
+}
+
+/// Whether no ledger was ever acknowledged here: its first checkpoint is the last thing that is made.
+fn is_unused(files: &dyn Files) -> Result<bool, StoreError> {
+    for name in files.list(PENDING)? {
+        if files
+            .len(&format!("{PENDING}/{name}"))?
+            .is_some_and(|len| len > 0)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(files.list("ledger/tile")?.is_empty())
+}
+
+fn apply(files: &mut impl FilesMut, ops: &[FileOp]) -> Result<(), StoreError> {
+    ops.iter()
+        .try_for_each(|op| files.apply(op))
+        .map_err(StoreError::from)
 }
