@@ -1,0 +1,70 @@
+//! A torrent and its bytes.
+
+use skep_hash::{sha1, sha256};
+use skep_observe::Target;
+use skep_wire::{
+    Block,
+    metainfo::{Draft, File, Info, Metainfo},
+};
+
+/// What is shared in the tests.
+#[derive(Clone)]
+pub(crate) struct Content {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) target: Target,
+}
+
+impl Content {
+    /// Content of `size` bytes in pieces of `piece_len`, announced to `trackers`.
+    pub(crate) fn new(size: usize, piece_len: u32, trackers: &[&str]) -> Self {
+        let bytes: Vec<u8> = (0..size).map(|n| (n / 7 + n * n / 11) as u8).collect();
+        let info = Info {
+            name: "content".into(),
+            piece_len,
+            pieces: bytes.chunks(piece_len as usize).map(sha1).collect(),
+            files: vec![File {
+                path: vec![],
+                len: size as u64,
+                offset: 0,
+                padding: false,
+            }],
+            single_file: true,
+            private: false,
+            source: None,
+            size_bytes: size as u64,
+        };
+        let draft = Draft {
+            info,
+            tiers: trackers.iter().map(|url| vec![(*url).to_owned()]).collect(),
+            web_seeds: vec![],
+            comment: None,
+            created_by: None,
+            creation_date: None,
+        };
+        let file = draft.encode().expect("the draft is sane");
+        let metainfo = Metainfo::from_bytes(&file).expect("it was just written");
+        Self {
+            bytes,
+            target: Target {
+                torrent: sha256(&file),
+                metainfo,
+            },
+        }
+    }
+
+    /// Ten pieces of 32 KiB, the last one short.
+    pub(crate) fn small(trackers: &[&str]) -> Self {
+        Self::new(9 * 32_768 + 20_000, 32_768, trackers)
+    }
+
+    pub(crate) fn piece_count(&self) -> u32 {
+        self.target.metainfo.info.piece_count()
+    }
+
+    /// The bytes of a block.
+    pub(crate) fn block(&self, block: Block) -> &[u8] {
+        let piece_len = self.target.metainfo.info.piece_len;
+        let from = block.piece.0 as usize * piece_len as usize + block.begin as usize;
+        &self.bytes[from..from + block.len as usize]
+    }
+}
