@@ -49,11 +49,15 @@ pub const NEWCOMER_SECS: u64 = 60;
 /// without any piece we have nothing to trade.
 pub const RANDOM_FIRST_PIECES: u32 = 4;
 
-/// Requests that a peer is sent at first.
-pub const WINDOW_FIRST: usize = 16;
+/// Requests that a peer is sent at first: one more follows for each block that comes, so a fast peer
+/// soon has many, and a slow one does not sit on much that others could send.
+pub const WINDOW_FIRST: usize = 4;
 
 /// The fewest requests that a peer which delivers is kept busy with.
-pub const WINDOW_MIN: usize = 4;
+pub const WINDOW_MIN: usize = 2;
+
+/// The fewest blocks that the driver may have for one peer: one that leaves and one that waits.
+pub const UPLOAD_WINDOW_MIN: usize = 2;
 
 /// Milliseconds by which a window is longer than rate times delay, so that the peer never runs dry
 /// while our loop does something else, and so that a rising rate can show.
@@ -72,9 +76,9 @@ pub const REFUSED_PAUSE_SECS: u64 = 2;
 /// Greatest number of peers that the same block is asked of at once, in the end game.
 pub const COPIES_MAX: usize = 3;
 
-/// Milliseconds for which a block must be outstanding before the end game asks a second peer for it:
-/// most come before, and a copy of those would be waste.
-pub const END_GAME_MS: u64 = 1000;
+/// Milliseconds for which a peer may owe a block before another is asked for it: most come before,
+/// and a copy of those would be waste.
+pub const RELIEF_MS: u64 = 2000;
 
 /// Milliseconds after which a second copy of a block that begins to arrive takes the place of the
 /// first, which began and does not end.

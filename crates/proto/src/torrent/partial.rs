@@ -30,7 +30,6 @@ pub(super) struct Partial {
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     askers: [Option<PeerKey>; COPIES_MAX],
-    asked_at: Moment,
     receiving: Option<(PeerKey, Moment)>,
     from: Option<SocketAddr>,
 }
@@ -80,26 +79,18 @@ impl Partial {
         Some(self.block(at))
     }
 
-    /// The block that has been outstanding longest, since `before` or earlier, and that `peer` may
-    /// be asked for a copy of.
-    pub(super) fn oldest_asked(&self, peer: PeerKey, before: Moment) -> Option<(Moment, Block)> {
-        let may = |slot: &&Slot| {
+    /// Whether one more peer may be asked for a block that is outstanding.
+    pub(super) fn may_copy(&self, block: Block, peer: PeerKey) -> bool {
+        self.at(block).is_some_and(|at| {
+            let slot = &self.slots[at];
             slot.from.is_none()
-                && slot.asked_at <= before
-                && slot.askers.iter().any(Option::is_some)
                 && slot.askers.iter().any(Option::is_none)
                 && !slot.askers.contains(&Some(peer))
-                && slot.receiving.is_none_or(|(_, since)| since <= before)
-        };
-        let slots = self.slots.iter().enumerate();
-        slots
-            .filter(|(_, slot)| may(slot))
-            .map(|(at, slot)| (slot.asked_at, self.block(at)))
-            .min()
+        })
     }
 
     /// `peer` was asked for the block.
-    pub(super) fn ask(&mut self, block: Block, peer: PeerKey, now: Moment) {
+    pub(super) fn ask(&mut self, block: Block, peer: PeerKey) {
         let Some(at) = self.at(block) else { return };
         let slot = &mut self.slots[at];
         let was_missing = slot.is_missing();
@@ -107,7 +98,6 @@ impl Partial {
             *place = Some(peer);
         }
         if was_missing {
-            slot.asked_at = now;
             self.missing -= 1;
             self.asked += 1;
             self.idle_since = None;

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use skep_wire::{Block, Moment, PeerId, PieceIndex, Said, piece::BLOCK_LEN};
 
-use super::{PeerKey, PeerView, WINDOW_FIRST, WINDOW_MIN, WINDOW_SPARE_MS, rate::Rate};
+use super::{
+    CHOKE_RATE_SECS, PeerKey, PeerView, UPLOAD_WINDOW_MIN, WINDOW_FIRST, WINDOW_MIN,
+    WINDOW_SPARE_MS, rate::Rate,
+};
 use crate::peer::PeerConn;
 
 /// Seconds over which rates are shown and windows sized.
@@ -98,6 +101,24 @@ impl Peer {
         } else {
             self.window.size.min(self.conn.requests_max())
         }
+    }
+
+    /// How many blocks the driver may have for it: what leaves in half a second, for what was handed
+    /// over cannot be taken back when the peer cancels.
+    pub(super) fn upload_window(&self, most: usize, now: Moment) -> usize {
+        let blocks = self.up.per_sec(RATE_SECS, now) / (2 * u64::from(BLOCK_LEN));
+        usize::try_from(blocks)
+            .unwrap_or(usize::MAX)
+            .clamp(UPLOAD_WINDOW_MIN, most.max(UPLOAD_WINDOW_MIN))
+    }
+
+    /// How many milliseconds it takes to send `blocks` blocks, by what it sent lately; `None` while
+    /// it has sent nothing lately.
+    pub(super) fn queue_ms(&self, blocks: usize, now: Moment) -> Option<u64> {
+        let bytes = (blocks as u64).saturating_mul(u64::from(BLOCK_LEN));
+        bytes
+            .saturating_mul(1000)
+            .checked_div(self.down.per_sec(CHOKE_RATE_SECS, now))
     }
 
     pub(super) fn view(&self, peer: PeerKey, now: Moment) -> PeerView {

@@ -9,14 +9,14 @@
 //! 3. a new piece: the rarest that it has, by chance among equals; the first few pieces quite by
 //!    chance (BEP 3: everyone's first rarest piece would be the same, and slow);
 //! 4. missing blocks of anybody's pieces, those with the fewest missing first;
-//! 5. in the end game, when every missing piece is under way: a copy of the block that has been
-//!    outstanding longest elsewhere. The first to arrive has the others cancelled.
+//! 5. blocks that are outstanding elsewhere and would come sooner from this peer: see
+//!    `Torrent::relieve`.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use skep_wire::{Bitfield, Block, Moment, PieceIndex};
 
-use super::{END_GAME_MS, PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial};
+use super::{PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial};
 use crate::rng::Rng;
 
 /// The state of every piece of a torrent.
@@ -241,25 +241,25 @@ impl Picker {
         partial.next_missing()
     }
 
-    /// Step 5: a block to ask a second or third peer for.
-    pub(super) fn pick_copy(&self, asker: Asker<'_>, now: Moment) -> Option<Block> {
-        if asker.parole || !self.taken.is_full() {
-            return None;
-        }
-        let before = Moment(now.0.saturating_sub(END_GAME_MS * 1_000_000));
-        let open = self.partials.iter().filter(|(piece, partial)| {
-            !partial.verifying && !partial.exclusive && asker.may(**piece)
-        });
-        let oldest = open
-            .filter_map(|(_, partial)| partial.oldest_asked(asker.peer, before))
-            .min();
-        oldest.map(|(_, block)| block)
+    /// Whether every missing piece is under way.
+    pub(super) fn is_end_game(&self) -> bool {
+        self.taken.is_full()
+    }
+
+    /// Step 5: whether a block that is outstanding elsewhere may be asked of this peer as well.
+    pub(super) fn may_copy(&self, asker: Asker<'_>, block: Block) -> bool {
+        !asker.parole
+            && asker.may(block.piece)
+            && self
+                .partials
+                .get(&block.piece)
+                .is_some_and(|partial| !partial.exclusive && partial.may_copy(block, asker.peer))
     }
 
     /// The peer was asked for the block.
-    pub(super) fn ask(&mut self, block: Block, peer: PeerKey, now: Moment) {
+    pub(super) fn ask(&mut self, block: Block, peer: PeerKey) {
         if let Some(partial) = self.partials.get_mut(&block.piece) {
-            partial.ask(block, peer, now);
+            partial.ask(block, peer);
         }
     }
 

@@ -38,7 +38,8 @@ pub struct TorrentConfig {
     pub peers_max: usize,
     /// How many peers we upload to at once, the optimistic one included.
     pub upload_slots: usize,
-    /// How many blocks may be handed to the driver for one peer before it says that they left.
+    /// How many blocks may be handed to the driver for one peer before it says that they left, at
+    /// most. A slow peer gets fewer.
     pub upload_window: usize,
     /// How many pieces may be under way at once, from their first request to their verdict: the
     /// driver has a buffer for each. At least 1.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use skep_wire::{Block, Moment};
 
 use super::{
-    CHOKE_RATE_SECS, PeerKey, REFUSED_PAUSE_SECS, Torrent,
+    CHOKE_RATE_SECS, PeerKey, REFUSED_PAUSE_SECS, RELIEF_MS, Torrent,
     choker::{Contender, Mode},
     peer::RATE_SECS,
     picker::Asker,
@@ -38,15 +38,19 @@ impl Torrent {
                 current: entry.current,
             };
             let blame = &self.blame;
-            let block = self
-                .picker
-                .pick(asker, |piece| blame.is_suspect(piece), &mut self.rng, now)
-                .or_else(|| self.picker.pick_copy(asker, now));
-            let Some(block) = block else { return };
+            let picked =
+                self.picker
+                    .pick(asker, |piece| blame.is_suspect(piece), &mut self.rng, now);
+            let Some(block) = picked.or_else(|| self.relieve(peer, now)) else {
+                return;
+            };
+            let Some(entry) = self.peers.get_mut(&peer) else {
+                return;
+            };
             if !entry.conn.request(block, now) {
                 return;
             }
-            self.picker.ask(block, peer, now);
+            self.picker.ask(block, peer);
             entry.current = Some(block.piece);
             entry.window.asked(block, now);
             entry.owes_since.get_or_insert(now);
@@ -57,6 +61,60 @@ impl Torrent {
             }
             self.touch(peer);
         }
+    }
+
+    /// Finds a block for a peer that has nothing to do: the last in the queue of the peer whose queue
+    /// takes longest, if this one would send it in half the time. It is taken back from there, so
+    /// that it is not sent twice. Of the last block in a queue, which may be on its way, a copy is
+    /// asked for instead, and only in the end game, when every missing piece is under way.
+    fn relieve(&mut self, peer: PeerKey, now: Moment) -> Option<Block> {
+        let entry = self.peers.get(&peer)?;
+        if entry.conn.outstanding_count() > 0 || entry.snubs_us {
+            return None;
+        }
+        let chokes_us = entry.conn.peer_chokes_us();
+        let asker = Asker {
+            peer,
+            pieces: &entry.conn.peer_pieces().0,
+            only: chokes_us.then(|| entry.conn.allowed_fast()),
+            parole: entry.parole,
+            current: None,
+        };
+        let own_ms = entry.queue_ms(1, now).unwrap_or(RELIEF_MS);
+        let mut worst: Option<(u64, PeerKey, Block, bool)> = None;
+        for (&other, busy) in self.peers.iter().filter(|&(&key, _)| key != peer) {
+            let count = busy.conn.outstanding_count();
+            let owes_ms = busy
+                .owes_since
+                .map_or(0, |since| now.since(since).as_millis() as u64);
+            let wait_ms = match busy.queue_ms(count, now) {
+                Some(wait_ms) => wait_ms.max(owes_ms),
+                None if owes_ms >= RELIEF_MS => u64::MAX,
+                None => continue,
+            };
+            let is_last = count == 1;
+            let too_soon = is_last && (owes_ms < RELIEF_MS || !self.picker.is_end_game());
+            let slower = wait_ms > own_ms.saturating_mul(2).saturating_add(RELIEF_MS / 2);
+            if count == 0 || too_soon || !slower || worst.is_some_and(|(most, ..)| most >= wait_ms)
+            {
+                continue;
+            }
+            let Some(block) = busy.conn.outstanding().last() else {
+                continue;
+            };
+            if self.picker.may_copy(asker, block) {
+                worst = Some((wait_ms, other, block, is_last));
+            }
+        }
+        let (_, other, block, is_last) = worst?;
+        if !is_last {
+            let busy = self.peers.get_mut(&other)?;
+            busy.conn.cancel(block, now);
+            busy.window.lost(block);
+            self.picker.release(block, other, now);
+            self.touch(other);
+        }
+        Some(block)
     }
 
     /// The peer owes us blocks and sends none: others are asked for them.
@@ -96,7 +154,7 @@ impl Torrent {
     /// Hands the peer's next requests to the driver, as far as its window allows.
     pub(super) fn serve(&mut self, peer: PeerKey, now: Moment) {
         while let Some(entry) = self.peers.get_mut(&peer)
-            && entry.in_flight < self.config.upload_window.max(1)
+            && entry.in_flight < entry.upload_window(self.config.upload_window, now)
         {
             let next = entry.conn.peer_requests().next();
             let Some(block) = next else { return };

@@ -1,0 +1,128 @@
+//! Many actors around one torrent.
+
+use std::{sync::Arc, time::Duration};
+
+use skep_proto::torrent::{Event, TorrentConfig};
+use skep_wire::{Bitfield, Moment};
+
+use crate::{
+    content::Content,
+    honest::Honest,
+    hostile::{Hostile, Kind},
+    net::{HostId, Net, NetConfig},
+};
+
+/// A swarm.
+#[derive(Debug)]
+pub struct Swarm {
+    /// The network.
+    pub net: Net,
+    /// The torrent.
+    pub content: Arc<Content>,
+    actors: Vec<Actor>,
+}
+
+#[derive(Debug)]
+enum Actor {
+    Honest(Box<Honest>),
+    Hostile(Box<Hostile>),
+}
+
+impl Swarm {
+    /// Starts an empty swarm.
+    pub fn new(content: Arc<Content>, config: NetConfig, seed: u64) -> Self {
+        Self {
+            net: Net::new(config, seed),
+            content,
+            actors: Vec::new(),
+        }
+    }
+
+    /// Adds an honest peer that comes up at `at` with everything.
+    pub fn add_seed(&mut self, at: Moment) -> HostId {
+        let have = Bitfield::full(self.content.piece_count());
+        self.add_honest(at, have, |_| {})
+    }
+
+    /// Adds an honest peer that comes up at `at` with nothing.
+    pub fn add_leecher(&mut self, at: Moment) -> HostId {
+        let have = Bitfield::empty(self.content.piece_count());
+        self.add_honest(at, have, |_| {})
+    }
+
+    /// Adds an honest peer.
+    pub fn add_honest(
+        &mut self,
+        at: Moment,
+        have: Bitfield,
+        tune: impl FnOnce(&mut TorrentConfig),
+    ) -> HostId {
+        let host = self.net.add_host(at);
+        let peer = Honest::new(&self.content, have, host, &mut self.net, tune);
+        self.actors.push(Actor::Honest(Box::new(peer)));
+        host
+    }
+
+    /// Adds a hostile peer.
+    pub fn add_hostile(&mut self, at: Moment, kind: Kind) -> HostId {
+        let host = self.net.add_host(at);
+        let peer = Hostile::new(kind, &self.content, host, &mut self.net);
+        self.actors.push(Actor::Hostile(Box::new(peer)));
+        host
+    }
+
+    /// Lets time pass.
+    pub fn run_until(&mut self, until: Moment) {
+        while let Some((host, what)) = self.net.next(until) {
+            match &mut self.actors[host.0] {
+                Actor::Honest(peer) => peer.handle(what, &mut self.net),
+                Actor::Hostile(peer) => peer.handle(what, &mut self.net),
+            }
+        }
+    }
+
+    /// Lets time pass until every honest peer that is up has everything, looking once a second.
+    /// Returns when that was, or `None` if it was not by `deadline`.
+    pub fn run_until_complete(&mut self, deadline: Moment) -> Option<Moment> {
+        while self.net.now() < deadline {
+            self.run_until(self.net.now() + Duration::from_secs(1));
+            if self.honest().all(|peer| peer.torrent().is_complete()) {
+                return Some(self.net.now());
+            }
+        }
+        None
+    }
+
+    /// The honest peers.
+    pub fn honest(&self) -> impl Iterator<Item = &Honest> {
+        self.actors.iter().filter_map(|actor| match actor {
+            Actor::Honest(peer) => Some(peer.as_ref()),
+            Actor::Hostile(_) => None,
+        })
+    }
+
+    /// The hostile peers.
+    pub fn hostile(&self) -> impl Iterator<Item = &Hostile> {
+        self.actors.iter().filter_map(|actor| match actor {
+            Actor::Hostile(peer) => Some(peer.as_ref()),
+            Actor::Honest(_) => None,
+        })
+    }
+
+    /// An honest peer.
+    pub fn peer(&self, host: HostId) -> Option<&Honest> {
+        self.honest().find(|peer| peer.host() == host)
+    }
+
+    /// Every ban that an honest peer pronounced, as (who, whom).
+    pub fn bans(&self) -> Vec<(HostId, std::net::SocketAddr)> {
+        let all = self
+            .honest()
+            .flat_map(|peer| peer.events().iter().map(move |(_, e)| (peer, e)));
+        all.filter_map(|(peer, event)| match event {
+            Event::Banned { addr, .. } => Some((peer.host(), *addr)),
+            _ => None,
+        })
+        .collect()
+    }
+}
