@@ -142,7 +142,10 @@ pub struct Outcome {
 
 impl Outcome {
     pub(crate) fn new(policy: bool) -> Self {
-        Self { checks: Vec::new(), policy }
+        Self {
+            checks: Vec::new(),
+            policy,
+        }
     }
 
     /// Whether every check that was made holds.
@@ -229,6 +232,8 @@ impl fmt::Display for Check {
         writeln!(f, "{mark} {}: {what}", self.part)?;
         writeln!(f, "     states: {}", self.statement)?;
         writeln!(f, "     does not show: {}", self.does_not_show)?;
-        self.notes.iter().try_for_each(|note| writeln!(f, "     note: {note}"))
+        self.notes
+            .iter()
+            .try_for_each(|note| writeln!(f, "     note: {note}"))
     }
 }

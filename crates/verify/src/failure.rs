@@ -8,14 +8,12 @@ use skep_evidence::{
     file::FileError,
     grade::CheckFailed,
     journal::JournalError,
-    ledger::{KeyError, LedgerError},
+    ledger::{KeyError, LedgerError, PolicyUnmet},
     record::RecordError,
 };
 use skep_hash::Sha256Digest;
 use skep_observe::{ConfigError, Fault};
 use skep_wire::metainfo::MetainfoError;
-
-use crate::policy::Refusal;
 
 /// Why a bundle does not verify.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -47,7 +45,7 @@ pub enum Failure {
     Ledger(#[from] LedgerError),
     /// The policy does not accept the checkpoint.
     #[error("policy: {0}")]
-    Policy(#[from] Refusal),
+    Policy(#[from] PolicyUnmet),
     /// A record does not decode.
     #[error("record {index}: {error}")]
     Record {
@@ -187,7 +185,9 @@ pub enum Failure {
         fault: Fault,
     },
     /// A record says something else than the replay.
-    #[error("record {index} ({kind}): field {field} is {ledger} in the ledger, the replay makes {replay}")]
+    #[error(
+        "record {index} ({kind}): field {field} is {ledger} in the ledger, the replay makes {replay}"
+    )]
     RecordDiffers {
         /// Its place in the ledger.
         index: u64,
@@ -201,7 +201,9 @@ pub enum Failure {
         replay: String,
     },
     /// A record that the replay makes is left out.
-    #[error("left out at place {index} of the ledger: the replay makes {replay} here, the ledger has {ledger}")]
+    #[error(
+        "left out at place {index} of the ledger: the replay makes {replay} here, the ledger has {ledger}"
+    )]
     LeftOut {
         /// Where it should stand.
         index: u64,
@@ -219,7 +221,9 @@ pub enum Failure {
         ledger: String,
     },
     /// An attempt without its outcome.
-    #[error("left out: record {index} attempts connection {conn} to {remote}, and no outcome is in the journal")]
+    #[error(
+        "left out: record {index} attempts connection {conn} to {remote}, and no outcome is in the journal"
+    )]
     NoOutcome {
         /// The record of the attempt.
         index: u64,
@@ -229,7 +233,9 @@ pub enum Failure {
         remote: String,
     },
     /// Bytes that are said to be sent were never queued.
-    #[error("{path}: entry at {entry}: bytes sent on connection {conn} are not those that the machine queued")]
+    #[error(
+        "{path}: entry at {entry}: bytes sent on connection {conn} are not those that the machine queued"
+    )]
     NotQueued {
         /// The journal.
         path: String,
@@ -239,7 +245,9 @@ pub enum Failure {
         conn: u32,
     },
     /// A passage that a record points at has another digest, or is not there.
-    #[error("record {index}: the {len} bytes that it points at, from {offset} of the capture on, {what}")]
+    #[error(
+        "record {index}: the {len} bytes that it points at, from {offset} of the capture on, {what}"
+    )]
     Passage {
         /// The record's place.
         index: u64,

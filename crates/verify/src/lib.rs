@@ -6,8 +6,8 @@
 //! byte sent and every byte of the capture and of the reports is compared with what comes out.
 //! What it is not: it opens no file, asks nobody, and knows no key but the ones it is given.
 //!
-//! How it works: [`container`] (the archive and its manifest), [`policy`] (whose signature counts),
-//! the ledger with its tiles (by `skep_evidence::ledger`), [`contents`] (nothing is missing, nothing
+//! How it works: the archive and its manifest (`skep_evidence::bundle`), the ledger with its tiles and
+//! its signature (`skep_evidence::ledger`), [`contents`] (nothing is missing, nothing
 //! is left over), [`replay`] (journal and capture through the machine against the records), [`listen`]
 //! (the retained bytes read and hashed again by code that knows nothing of the machine), and the
 //! reports. A check that fails ends the work: what comes after it would rest on it.
@@ -17,13 +17,12 @@ pub mod contents;
 pub mod failure;
 pub mod listen;
 pub mod outcomes;
-pub mod policy;
 pub mod replay;
 pub mod stream;
 
 mod run;
 
-use skep_analysis::{report::Report, sheet::Ledger};
+use skep_analysis::report::Report;
 use skep_evidence::{
     bundle::{Bundle, Source, VKEY},
     file::Files,
@@ -34,7 +33,7 @@ use skep_evidence::{
 pub use check::{Check, Outcome, Verdict};
 pub use contents::{Selection, select};
 pub use failure::Failure;
-pub use policy::{Policy, PolicyError};
+pub use skep_evidence::ledger::{Policy, PolicyError};
 
 use crate::{contents::TEXT_LEN_MAX, run::Ledgered};
 
@@ -64,38 +63,56 @@ fn checks(
     let key = operator_key(&bundle)?;
     let ledger = LedgerReader::open(&bundle, &key)?;
     let (size, root) = (ledger.size(), ledger.root());
-    outcome.holds(format!("{size} records, root {root}, signed by {}", key.encode()));
+    outcome.holds(format!(
+        "{size} records, root {root}, signed by {}",
+        key.encode()
+    ));
 
     if let Some(policy) = policy {
         outcome.begin(&check::POLICY);
-        outcome.holds(policy.judge(&key, ledger.checkpoint())?);
+        outcome.holds(judge(policy, &ledger)?);
     }
 
     outcome.begin(&check::RECORDS);
     let records = read_records(&bundle, &ledger)?;
-    outcome.holds(format!("{} records, each in its only encoding", records.len()));
+    outcome.holds(format!(
+        "{} records, each in its only encoding",
+        records.len()
+    ));
 
     outcome.begin(&check::CONTENTS);
     let blobs = contents::check(&bundle, &ledger, &records)?;
-    outcome.holds(format!("{blobs} blobs named by their digests; nothing missing, nothing more"));
+    outcome.holds(format!(
+        "{blobs} blobs named by their digests; nothing missing, nothing more"
+    ));
 
-    let ledgered = Ledgered { files: &bundle, records: &records, observer: key.name() };
+    let ledgered = Ledgered {
+        files: &bundle,
+        records: &records,
+        observer: key.name(),
+    };
     run::check_all(&ledgered, outcome)?;
 
     outcome.begin(&check::REPORT);
-    let ledger = Ledger { origin: key.name().to_owned(), size, root };
-    outcome.holds(check_report(&bundle, &records, &ledger)?);
+    let report = contents::make_report(&records, &ledger, &key)?;
+    outcome.holds(check_report(&bundle, &report)?);
     Ok(())
 }
 
 fn operator_key(files: &dyn Files) -> Result<VerifierKey, Failure> {
-    let missing = || Failure::Missing { path: VKEY.to_owned() };
+    let missing = || Failure::Missing {
+        path: VKEY.to_owned(),
+    };
     let text = files.read(VKEY, TEXT_LEN_MAX)?.ok_or_else(missing)?;
-    let text = String::from_utf8(text).map_err(|_| Failure::Text { path: VKEY.to_owned() })?;
+    let text = String::from_utf8(text).map_err(|_| Failure::Text {
+        path: VKEY.to_owned(),
+    })?;
     let key = VerifierKey::parse(&text)?;
     // One key, one text: the newline at the end included.
     if format!("{}\n", key.encode()) != text {
-        return Err(Failure::Text { path: VKEY.to_owned() });
+        return Err(Failure::Text {
+            path: VKEY.to_owned(),
+        });
     }
     Ok(key)
 }
@@ -108,28 +125,48 @@ fn read_records(files: &dyn Files, ledger: &LedgerReader) -> Result<Vec<(u64, Re
         if index >= ledger.size() {
             break;
         }
-        let record =
-            Record::decode(&bytes).map_err(|error| Failure::Record { index, error })?;
+        let record = Record::decode(&bytes).map_err(|error| Failure::Record { index, error })?;
         records.push((index, record));
     }
     Ok(records)
 }
 
-fn check_report(
-    files: &dyn Files,
-    records: &[(u64, Record)],
-    ledger: &Ledger,
-) -> Result<String, Failure> {
-    let report = Report::of(records, ledger)?;
+fn judge(policy: &Policy, ledger: &LedgerReader) -> Result<String, Failure> {
+    let found = policy.check(ledger.checkpoint())?;
+    let witnesses = found.witnesses.len();
+    let asked = if found.quorum_none {
+        "it asks for no witness"
+    } else {
+        "its quorum is reached"
+    };
+    Ok(format!(
+        "signed by {}, which your policy names; {witnesses} witnesses, {asked}",
+        found.log
+    ))
+}
+
+fn check_report(files: &dyn Files, report: &Report) -> Result<String, Failure> {
     let made = report.files();
     for (name, expected) in made {
         let path = contents::report_path(name);
         let missing = || Failure::Missing { path: path.clone() };
-        let got = files.read(&path, expected.len() as u64)?.ok_or_else(missing)?;
+        let got = files
+            .read(&path, expected.len() as u64)?
+            .ok_or_else(missing)?;
         if got != expected {
-            let same = got.iter().zip(expected).take_while(|(got, made)| got == made).count();
-            return Err(Failure::Report { path, offset: same as u64 });
+            let same = got
+                .iter()
+                .zip(expected)
+                .take_while(|(got, made)| got == made)
+                .count();
+            return Err(Failure::Report {
+                path,
+                offset: same as u64,
+            });
         }
     }
-    Ok(format!("{} files made again from the records, byte for byte", made.len()))
+    Ok(format!(
+        "{} files made again from the records, byte for byte",
+        made.len()
+    ))
 }

@@ -1,0 +1,622 @@
+//! The retained bytes, read again by code that knows nothing of the machine: what was asked, what came,
+//! what it hashes to.
+//!
+//! An [`Ear`] follows each direction of a connection message by message. Every passage that a record
+//! points at is read from the capture and hashed; every grade that a record states is made again
+//! from the bytes by the constructors of `skep_evidence::grade`, which know no other way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skep_evidence::{
+    file::Files,
+    grade::{CheckFailed, Claimed, Delivered, Joined, NotVerified, Reached, Recorded, Verified},
+    journal::{ConnId, Entry, Input},
+    record::{Body, ClaimKind, Record, Source},
+};
+use skep_hash::{Sha1Digest, sha1, sha256};
+use skep_observe::Target;
+use skep_wire::{
+    Bitfield, Block, InfoHash, PieceIndex, Said,
+    metainfo::Metainfo,
+    peer::{self, HANDSHAKE_LEN, Handshake, MESSAGE_LEN_MAX, Message, MessageId, PIECE_HEADER_LEN},
+};
+
+use crate::{
+    Failure, replay,
+    stream::{PassageError, Streams},
+};
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Passages hashed.
+    pub passages: u64,
+    /// Handshakes compared.
+    pub joined: u64,
+    /// Claims counted again.
+    pub claims: u64,
+    /// Blocks found.
+    pub delivered: u64,
+    /// Pieces put together, hashed and found to be the torrent's.
+    pub verified: u64,
+    /// Pieces hashed and found not to be.
+    pub refuted: u64,
+    /// Handshakes that could not be compared with ours because none of ours was sent before the end.
+    pub joined_unanswered: u64,
+}
+
+/// Reads a run's bytes as they come, and judges its records by them.
+pub struct Listener<'a> {
+    files: &'a dyn Files,
+    capture: String,
+    torrents: BTreeMap<InfoHash, Metainfo>,
+    streams: Streams,
+    conns: BTreeMap<ConnId, Conn>,
+    attempts: BTreeMap<ConnId, u64>,
+    /// What was done.
+    pub counts: Counts,
+}
+
+/// A connection that stands.
+struct Conn {
+    opened: Entry,
+    theirs: Ear,
+    ours: Ear,
+    reached: Option<Recorded<Reached>>,
+    joined: Option<(Recorded<Joined>, Option<Joined>)>,
+    /// Blocks of pieces without a verdict, each with the place of its payload in the stream.
+    delivered: BTreeMap<PieceIndex, Vec<(Delivered, u64)>>,
+}
+
+impl<'a> Listener<'a> {
+    pub(crate) fn new(files: &'a dyn Files, capture: String, targets: &[Target]) -> Self {
+        let torrent = |target: &Target| (target.metainfo.info_hash, target.metainfo.clone());
+        Self {
+            files,
+            capture,
+            torrents: targets.iter().map(torrent).collect(),
+            streams: Streams::default(),
+            conns: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The record that a connection was attempted.
+    pub(crate) fn attempted_at(&self, conn: ConnId) -> Option<u64> {
+        self.attempts.get(&conn).copied()
+    }
+
+    /// Takes an entry of the journal with its bytes.
+    pub(crate) fn entry(&mut self, entry: &Entry, bytes: &[u8]) {
+        match entry.input {
+            Input::Opened { conn, .. } | Input::Incoming { conn, .. } => {
+                debug_assert!(
+                    replay::opens(&entry.input),
+                    "the two lists of opening entries agree"
+                );
+                self.conns.insert(conn, Conn::new(entry.clone()));
+            }
+            Input::Received { conn, capture, len } => {
+                self.streams.received(conn, capture, len);
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.theirs.feed(bytes, &self.torrents);
+                }
+            }
+            Input::Sent { conn, .. } => {
+                if let Some(conn) = self.conns.get_mut(&conn) {
+                    conn.ours.feed(bytes, &self.torrents);
+                }
+            }
+            Input::Datagram { capture, .. } => self.streams.datagram(capture),
+            Input::Clock(_)
+            | Input::Timeout
+            | Input::Resolved { .. }
+            | Input::Failed { .. }
+            | Input::Ended { .. }
+            | Input::DatagramSent { .. }
+            | Input::Stop => {}
+        }
+    }
+
+    /// Judges a record of the ledger by the bytes that came until then.
+    pub(crate) fn record(&mut self, index: u64, record: &Record) -> Result<(), Failure> {
+        if let Some(source) = source_of(&record.body) {
+            self.check_passage(index, source)?;
+        }
+        match &record.body {
+            Body::Attempted { conn, .. } => {
+                self.attempts.insert(*conn, index);
+            }
+            Body::Reached { conn, .. } => self.check_reached(index, record, *conn)?,
+            Body::Joined { conn, .. } => {
+                let conn = self.conn(index, *conn)?;
+                let reached = conn
+                    .reached
+                    .ok_or(no_bytes(index, "joined, but not reached"))?;
+                let recorded = Recorded::<Joined>::read(index, record, &reached)
+                    .ok_or(no_bytes(index, "joined on another connection than reached"))?;
+                conn.joined = Some((recorded, None));
+            }
+            Body::ClaimedSet {
+                how: ClaimKind::UploadOnly,
+                ..
+            } => {}
+            Body::ClaimedSet {
+                conn,
+                pieces,
+                source,
+                ..
+            }
+            | Body::ClaimedGain {
+                conn,
+                pieces,
+                source,
+                ..
+            } => {
+                self.check_claim(index, *conn, *pieces, source)?;
+            }
+            Body::Delivered {
+                conn,
+                block,
+                source,
+            } => {
+                self.check_delivered(index, *conn, *block, source)?;
+            }
+            Body::Verified { conn, piece, .. } => {
+                self.check_verified(index, record, *conn, *piece)?;
+            }
+            Body::Refuted {
+                conn,
+                piece,
+                expected,
+                got,
+            } => {
+                self.check_refuted(index, *conn, *piece, (*expected, *got))?;
+            }
+            Body::Closed { conn, .. } => self.close(*conn)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The run is over: judges the handshakes of connections that were not closed.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        let open: Vec<ConnId> = self.conns.keys().copied().collect();
+        open.into_iter().try_for_each(|conn| self.close(conn))
+    }
+
+    fn conn(&mut self, index: u64, conn: ConnId) -> Result<&mut Conn, Failure> {
+        let none = || {
+            no_bytes(
+                index,
+                "its connection never stood, as far as the journal says",
+            )
+        };
+        self.conns.get_mut(&conn).ok_or_else(none)
+    }
+
+    fn check_passage(&mut self, index: u64, source: &Source) -> Result<(), Failure> {
+        let wrong = |what: String| Failure::Passage {
+            index,
+            offset: source.capture.0,
+            len: source.len,
+            what,
+        };
+        let place = (source.capture, source.stream, source.len);
+        let bytes = self.streams.passage(self.files, &self.capture, place);
+        let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
+        let got = sha256(&bytes);
+        if got != source.digest {
+            return Err(wrong(format!(
+                "hash to {got}, the record says {}",
+                source.digest
+            )));
+        }
+        self.counts.passages += 1;
+        Ok(())
+    }
+
+    fn check_reached(&mut self, index: u64, record: &Record, conn: ConnId) -> Result<(), Failure> {
+        let conn = self.conn(index, conn)?;
+        if let Some(recorded) = Recorded::<Reached>::read(index, record) {
+            recorded.check(&conn.opened)?;
+            conn.reached = Some(recorded);
+        }
+        Ok(())
+    }
+
+    /// How many pieces it claimed after the message that the record points at.
+    fn check_claim(
+        &mut self,
+        index: u64,
+        conn: ConnId,
+        recorded: u32,
+        source: &Source,
+    ) -> Result<(), Failure> {
+        let conn = self.conn(index, conn)?;
+        let end = source.stream + u64::from(source.len);
+        let set = *conn.theirs.claims.get(&end).ok_or(no_bytes(
+            index,
+            "no message that claims pieces ends where it points",
+        ))?;
+        if set != recorded {
+            return Err(CheckFailed::OtherClaim {
+                index,
+                recorded,
+                set,
+            }
+            .into());
+        }
+        self.counts.claims += 1;
+        Ok(())
+    }
+
+    fn check_delivered(
+        &mut self,
+        index: u64,
+        conn_id: ConnId,
+        block: Block,
+        source: &Source,
+    ) -> Result<(), Failure> {
+        let payload_at = source.stream + PIECE_HEADER_LEN as u64;
+        let conn = self.conns.get_mut(&conn_id);
+        let conn = conn.ok_or(no_bytes(index, "its connection never stood"))?;
+        let joined = conn.join(index, &mut self.counts)?;
+        let arrived = conn.theirs.arrived.remove(&payload_at);
+        let arrived = arrived.ok_or(no_bytes(index, "no block begins where it points"))?;
+        let asked = conn.ours.asked.take(&block);
+        let asked = asked.ok_or(no_bytes(index, "the block was not asked for"))?;
+        let set = conn
+            .theirs
+            .set
+            .clone()
+            .unwrap_or_else(|| Bitfield::empty(0));
+        let claimed = Claimed::from_set(joined, &Said(set));
+        let place = (payload_at, block.len);
+        let payload = self.streams.read(self.files, &self.capture, conn_id, place);
+        let payload = payload.map_err(|error| passage(index, source, &error))?;
+        let delivered = Delivered::from_payload(claimed, asked, arrived, &payload)
+            .map_err(|error| no_bytes(index, &error.to_string()))?;
+        conn.delivered
+            .entry(block.piece)
+            .or_default()
+            .push((delivered, payload_at));
+        self.counts.delivered += 1;
+        Ok(())
+    }
+
+    /// The bytes of a piece, its blocks, and the torrent's digest.
+    fn piece(
+        &mut self,
+        index: u64,
+        conn_id: ConnId,
+        piece: PieceIndex,
+    ) -> Result<(Vec<Delivered>, Vec<u8>, Sha1Digest), Failure> {
+        let conn = self.conns.get_mut(&conn_id);
+        let conn = conn.ok_or(no_bytes(index, "its connection never stood"))?;
+        let mut blocks = conn.delivered.remove(&piece).unwrap_or_default();
+        blocks.sort_by_key(|(delivered, _)| delivered.block());
+        let torrent = conn
+            .theirs
+            .info_hash
+            .and_then(|hash| self.torrents.get(&hash));
+        let torrent = torrent.ok_or(no_bytes(index, "its swarm is not among the targets"))?;
+        let expected = torrent.info.pieces.get(piece.0 as usize);
+        let expected = *expected.ok_or(no_bytes(index, "the torrent has no such piece"))?;
+        let mut bytes = Vec::new();
+        for (delivered, at) in &blocks {
+            let place = (*at, delivered.block().len);
+            let payload = self.streams.read(self.files, &self.capture, conn_id, place);
+            bytes.extend(payload.map_err(|error| no_bytes(index, &error.to_string()))?);
+        }
+        let whole = torrent.info.piece_size(piece) as usize;
+        if bytes.len() != whole {
+            let (got, expected) = (bytes.len() as u64, whole as u64);
+            let why = NotVerified::Gap { got, expected };
+            return Err(CheckFailed::NotVerified { index, why }.into());
+        }
+        Ok((
+            blocks.into_iter().map(|(delivered, _)| delivered).collect(),
+            bytes,
+            expected,
+        ))
+    }
+
+    fn check_verified(
+        &mut self,
+        index: u64,
+        record: &Record,
+        conn: ConnId,
+        piece: PieceIndex,
+    ) -> Result<(), Failure> {
+        let (blocks, bytes, expected) = self.piece(index, conn, piece)?;
+        let reached = self.conn(index, conn)?.reached;
+        let reached = reached.ok_or(no_bytes(index, "verified, but not reached"))?;
+        let recorded = Recorded::<Verified>::read(index, record, &reached).ok_or(no_bytes(
+            index,
+            "verified on another connection than reached",
+        ))?;
+        recorded.check(&blocks, &bytes, expected)?;
+        self.counts.verified += 1;
+        Ok(())
+    }
+
+    fn check_refuted(
+        &mut self,
+        index: u64,
+        conn: ConnId,
+        piece: PieceIndex,
+        (said_expected, said_got): (Sha1Digest, Sha1Digest),
+    ) -> Result<(), Failure> {
+        let (_, bytes, expected) = self.piece(index, conn, piece)?;
+        let got = sha1(&bytes);
+        if got == expected || got != said_got || expected != said_expected {
+            let what = format!(
+                "refuted piece {} hashes to {got}, the torrent has {expected}",
+                piece.0
+            );
+            return Err(Failure::NoBytes { index, what });
+        }
+        self.counts.refuted += 1;
+        Ok(())
+    }
+
+    fn close(&mut self, conn: ConnId) -> Result<(), Failure> {
+        let Some(mut conn) = self.conns.remove(&conn) else {
+            return Ok(());
+        };
+        if let Some((recorded, None)) = &conn.joined {
+            let index = recorded.index();
+            if conn.ours.handshake().is_some() {
+                conn.join(index, &mut self.counts)?;
+            } else {
+                self.counts.joined_unanswered += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_bytes(index: u64, what: &str) -> Failure {
+    Failure::NoBytes {
+        index,
+        what: what.to_owned(),
+    }
+}
+
+fn passage(index: u64, source: &Source, error: &PassageError) -> Failure {
+    let what = error.to_string();
+    Failure::Passage {
+        index,
+        offset: source.capture.0,
+        len: source.len,
+        what,
+    }
+}
+
+impl Conn {
+    fn new(opened: Entry) -> Self {
+        Self {
+            opened,
+            theirs: Ear::default(),
+            ours: Ear::default(),
+            reached: None,
+            joined: None,
+            delivered: BTreeMap::new(),
+        }
+    }
+
+    /// Compares the two handshakes, once.
+    fn join(&mut self, index: u64, counts: &mut Counts) -> Result<Joined, Failure> {
+        let none = |what: &str| no_bytes(index, what);
+        let (recorded, checked) = self
+            .joined
+            .as_mut()
+            .ok_or(none("its connection never joined"))?;
+        if let Some(joined) = checked {
+            return Ok(*joined);
+        }
+        let reached =
+            Reached::from_entry(&self.opened).ok_or(none("its connection never stood"))?;
+        let ours = self.ours.handshake().ok_or(none("we sent no handshake"))?;
+        let ours = Handshake::decode(ours).map_err(|error| none(&error.to_string()))?;
+        let theirs = self
+            .theirs
+            .handshake()
+            .ok_or(none("it sent no handshake"))?;
+        let joined = recorded.check(reached, &ours, theirs)?;
+        *checked = Some(joined);
+        counts.joined += 1;
+        Ok(joined)
+    }
+}
+
+/// The passage that a record points at.
+fn source_of(body: &Body) -> Option<&Source> {
+    match body {
+        Body::TrackerAnswered { source, .. }
+        | Body::Joined { source, .. }
+        | Body::Extended { source, .. }
+        | Body::ClaimedSet { source, .. }
+        | Body::ClaimedGain { source, .. }
+        | Body::Offers { source, .. }
+        | Body::Refused { source, .. }
+        | Body::Delivered { source, .. } => Some(source),
+        Body::Listed { source, .. } | Body::Violated { source, .. } => source.as_ref(),
+        Body::RunStarted { .. }
+        | Body::Target { .. }
+        | Body::Clock { .. }
+        | Body::TrackerAsked { .. }
+        | Body::TrackerFailed { .. }
+        | Body::Attempted { .. }
+        | Body::AttemptFailed { .. }
+        | Body::Reached { .. }
+        | Body::PieceAsked { .. }
+        | Body::Verified { .. }
+        | Body::Refuted { .. }
+        | Body::Whole { .. }
+        | Body::Limited { .. }
+        | Body::Closed { .. }
+        | Body::Mark { .. }
+        | Body::RunCut { .. }
+        | Body::RunEnded { .. }
+        | Body::Unknown { .. } => None,
+    }
+}
+
+/// Follows one direction of a connection. Where the bytes stop being messages it goes deaf: what
+/// comes then claims and delivers nothing.
+#[derive(Default)]
+struct Ear {
+    head: Vec<u8>,
+    info_hash: Option<InfoHash>,
+    deaf: bool,
+    /// How much of the stream was understood.
+    at: u64,
+    /// Bytes of a message that is not whole yet, or of a `piece` its first 13.
+    buf: Vec<u8>,
+    /// Bytes of a payload still to be passed over.
+    skip: u64,
+    set: Option<Bitfield>,
+    /// How many pieces were claimed after the messages of the last bytes, by the messages' ends.
+    claims: BTreeMap<u64, u32>,
+    /// Blocks that came, by the place of their payloads.
+    arrived: BTreeMap<u64, Block>,
+    /// Blocks that were asked for.
+    asked: BTreeSet<Block>,
+}
+
+impl Ear {
+    fn handshake(&self) -> Option<&[u8; HANDSHAKE_LEN]> {
+        self.head.first_chunk()
+    }
+
+    fn feed(&mut self, mut bytes: &[u8], torrents: &BTreeMap<InfoHash, Metainfo>) {
+        self.claims.clear();
+        if self.head.len() < HANDSHAKE_LEN {
+            let take = bytes.len().min(HANDSHAKE_LEN - self.head.len());
+            let (head, rest) = bytes.split_at(take);
+            self.head.extend_from_slice(head);
+            bytes = rest;
+            if let Some(head) = self.handshake() {
+                let torrent = Handshake::decode(head).ok();
+                let torrent = torrent.and_then(|shake| torrents.get(&shake.info_hash));
+                self.info_hash = torrent.map(|torrent| torrent.info_hash);
+                self.set = torrent.map(|torrent| Bitfield::empty(torrent.info.piece_count()));
+                self.deaf = torrent.is_none();
+                self.at = HANDSHAKE_LEN as u64;
+            }
+        }
+        while !bytes.is_empty() && !self.deaf {
+            bytes = self.hear(bytes);
+        }
+    }
+
+    /// Takes some of `bytes`; returns the rest.
+    fn hear<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.skip > 0 {
+            let take = bytes
+                .len()
+                .min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            self.skip -= take as u64;
+            self.at += take as u64;
+            return &bytes[take..];
+        }
+        let need = self.need();
+        let take = bytes.len().min(need - self.buf.len());
+        self.buf.extend_from_slice(&bytes[..take]);
+        self.at += take as u64;
+        if self.buf.len() == self.need() {
+            self.message();
+        }
+        &bytes[take..]
+    }
+
+    /// How many bytes the buffer must hold before anything can be said: the prefix, then the id, then
+    /// the body (of `piece` its first 9 bytes).
+    fn need(&mut self) -> usize {
+        let Some(prefix) = self.buf.first_chunk::<4>() else {
+            return 4;
+        };
+        let len = u32::from_be_bytes(*prefix);
+        if len > MESSAGE_LEN_MAX {
+            self.deaf = true;
+            return 4;
+        }
+        match self.buf.get(4) {
+            None if len == 0 => 4,
+            None => 5,
+            Some(&id) => 4 + peer::body_len(len, MessageId(id)) as usize,
+        }
+    }
+
+    fn message(&mut self) {
+        let buf = std::mem::take(&mut self.buf);
+        let Some((prefix, body)) = buf.split_first_chunk::<4>() else {
+            return;
+        };
+        let len = u32::from_be_bytes(*prefix);
+        if self.deaf {
+            return;
+        }
+        let Ok(message) = peer::decode(len, body) else {
+            self.deaf = true;
+            return;
+        };
+        match message {
+            Message::Have(piece) => {
+                if let Some(set) = &mut self.set {
+                    set.insert(piece);
+                }
+                self.claim();
+            }
+            Message::Bitfield(bits) => {
+                let count = self.set.as_ref().map_or(0, Bitfield::piece_count);
+                match Bitfield::from_bytes(bits, count) {
+                    Ok(set) => self.set = Some(set),
+                    Err(_) => self.deaf = true,
+                }
+                self.claim();
+            }
+            Message::HaveAll => {
+                self.set = self
+                    .set
+                    .as_ref()
+                    .map(|set| Bitfield::full(set.piece_count()));
+                self.claim();
+            }
+            Message::HaveNone => {
+                self.set = self
+                    .set
+                    .as_ref()
+                    .map(|set| Bitfield::empty(set.piece_count()));
+                self.claim();
+            }
+            Message::Piece(block) => {
+                self.arrived.insert(self.at, block);
+                self.skip = block.len.into();
+            }
+            Message::Request(block) => {
+                self.asked.insert(block);
+            }
+            Message::KeepAlive
+            | Message::Choke
+            | Message::Unchoke
+            | Message::Interested
+            | Message::NotInterested
+            | Message::Cancel(_)
+            | Message::Port(_)
+            | Message::SuggestPiece(_)
+            | Message::RejectRequest(_)
+            | Message::AllowedFast(_)
+            | Message::Extended { .. }
+            | Message::Unknown { .. } => {}
+        }
+    }
+
+    fn claim(&mut self) {
+        let count = self.set.as_ref().map_or(0, Bitfield::count);
+        self.claims.insert(self.at, count);
+    }
+}

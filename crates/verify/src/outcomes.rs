@@ -1,0 +1,138 @@
+//! What the machine asked of its driver, and what became of it: bytes that it queued against bytes that
+//! are said to have been sent, and connects against their outcomes.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use skep_evidence::journal::{ConnId, Entry, Input};
+use skep_observe::Action;
+use skep_wire::Moment;
+
+/// How much later than the time that the machine gave it an outcome may come: a loaded machine is
+/// late by milliseconds, a driver that was stopped by more.
+pub const OUTCOME_SLACK: Duration = Duration::from_secs(10);
+
+/// A connect that the machine asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Connect {
+    /// To where.
+    pub remote: SocketAddr,
+    /// When its outcome was due.
+    pub due: Moment,
+}
+
+/// What is open.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    connects: BTreeMap<ConnId, Connect>,
+    queued: BTreeMap<ConnId, VecDeque<u8>>,
+    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Bytes that were sent on connections and in datagrams.
+    pub sent_bytes: u64,
+    /// Connects that had an outcome.
+    pub connected_or_failed: u64,
+    /// Connects that the machine gave up before their outcome was due, because the run ended.
+    pub given_up: u64,
+    /// Datagrams that the system never took.
+    pub datagrams_not_taken: u64,
+}
+
+/// What an entry says that no driver of this machine could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// These bytes were not queued.
+    NotQueued(ConnId),
+    /// This datagram was not queued.
+    DatagramNotQueued,
+    /// This connect has no outcome though it was due.
+    NoOutcome(ConnId, SocketAddr),
+}
+
+impl Outcomes {
+    /// Judges an entry before the machine sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`].
+    pub fn entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Wrong> {
+        match &entry.input {
+            Input::Opened { conn, .. } | Input::Failed { conn, .. } => {
+                if self.connects.remove(conn).is_some() {
+                    self.connected_or_failed += 1;
+                }
+            }
+            Input::Sent { conn, .. } => {
+                let queue = self.queued.get_mut(conn).ok_or(Wrong::NotQueued(*conn))?;
+                if queue.len() < bytes.len()
+                    || !queue.iter().zip(bytes).all(|(one, two)| one == two)
+                {
+                    return Err(Wrong::NotQueued(*conn));
+                }
+                queue.drain(..bytes.len());
+                self.sent_bytes += bytes.len() as u64;
+            }
+            Input::DatagramSent { remote, .. } => loop {
+                let (to, queued) = self.datagrams.pop_front().ok_or(Wrong::DatagramNotQueued)?;
+                if to == *remote && queued == bytes {
+                    self.sent_bytes += bytes.len() as u64;
+                    break;
+                }
+                self.datagrams_not_taken += 1;
+            },
+            Input::Ended { conn, .. } => {
+                self.queued.remove(conn);
+            }
+            Input::Clock(_)
+            | Input::Timeout
+            | Input::Resolved { .. }
+            | Input::Incoming { .. }
+            | Input::Received { .. }
+            | Input::Datagram { .. }
+            | Input::Stop => {}
+        }
+        match self.overdue(entry.at) {
+            Some((conn, remote)) => Err(Wrong::NoOutcome(conn, remote)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what the machine asks for.
+    pub fn action(&mut self, at: Moment, action: Action) {
+        match action {
+            Action::Connect {
+                conn,
+                remote,
+                timeout_ms,
+            } => {
+                let due = at + Duration::from_millis(timeout_ms.into());
+                self.connects.insert(conn, Connect { remote, due });
+            }
+            Action::Send { conn, bytes } => self.queued.entry(conn).or_default().extend(bytes),
+            Action::SendTo { remote, bytes } => self.datagrams.push_back((remote, bytes)),
+            Action::Close { conn } => {
+                self.queued.remove(&conn);
+                if self.connects.remove(&conn).is_some() {
+                    self.given_up += 1;
+                }
+            }
+            Action::Resolve { .. } | Action::Finished => {}
+        }
+    }
+
+    /// A connect whose outcome should long be there.
+    fn overdue(&self, now: Moment) -> Option<(ConnId, SocketAddr)> {
+        let overdue = |(_, connect): &(&ConnId, &Connect)| now > connect.due + OUTCOME_SLACK;
+        self.connects
+            .iter()
+            .find(overdue)
+            .map(|(conn, connect)| (*conn, connect.remote))
+    }
+
+    /// Connects that are still open.
+    pub fn open(&self) -> usize {
+        self.connects.len()
+    }
+}
