@@ -13,6 +13,7 @@
 //! ```
 
 pub mod content;
+pub mod demo;
 pub mod exam;
 pub mod honest;
 pub mod hostile;
