@@ -130,6 +130,9 @@ impl Url {
     /// [`UrlError`] with what is wrong; a redirect from one scheme to another is possible here.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let location = location.trim();
+        if location.is_empty() {
+            return Ok(self.clone());
+        }
         if location.contains("://") && !location.starts_with(['/', '?']) {
             return Self::parse(location);
         }

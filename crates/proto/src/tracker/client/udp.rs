@@ -74,6 +74,8 @@ pub struct UdpExchange {
     url_data: Vec<u8>,
     pace: UdpPace,
     connection: Option<UdpConnection>,
+    /// Whether the connection id is from an earlier exchange, and may be forgotten there by now.
+    inherited: bool,
     transaction: TransactionId,
     /// Datagrams sent since the last answer.
     tries: u32,
@@ -95,12 +97,14 @@ impl UdpExchange {
         rng: &mut Rng,
         now: Moment,
     ) -> Self {
+        let connection = connection.filter(|connection| connection.remote == remote);
         let mut exchange = Self {
             remote,
             question,
             url_data: url_data.as_bytes().to_vec(),
             pace,
-            connection: connection.filter(|connection| connection.remote == remote),
+            connection,
+            inherited: connection.is_some(),
             transaction: TransactionId(0),
             tries: 0,
             started: now,
@@ -157,6 +161,13 @@ impl UdpExchange {
         }
         let asking = self.asking();
         match (reply, &self.question) {
+            (Reply::Error { .. }, _) if asking && self.inherited => {
+                self.connection = None;
+                self.inherited = false;
+                self.tries = 0;
+                self.draw_transaction(rng);
+                self.send(rng, now);
+            }
             (
                 Reply::Error {
                     message: reason, ..
