@@ -1,8 +1,13 @@
 //! What must hold for any bytes that the readers of `skep-evidence` are given.
 
+use std::collections::BTreeMap;
+
 use skep_evidence::{
+    bundle::{self, Bundle},
     capture,
+    file::{FileError, FileOp, Files},
     journal::{CaptureOffset, Entries, Tail, frame},
+    ledger::{Checkpoint, Ledger, LedgerReader, Note, Policy, SigningKey, TlogProof, VerifierKey},
     record::Record,
 };
 
@@ -14,6 +19,10 @@ pub(crate) const LAWS: &[Law] = &[
     ("record", record),
     ("journal", journal),
     ("capture_packet", capture_packet),
+    ("note", note),
+    ("policy", policy),
+    ("ledger", ledger),
+    ("bundle", bundle),
 ];
 
 /// A record has one encoding.
@@ -48,5 +57,188 @@ pub(crate) fn capture_packet(data: &[u8]) {
         assert!(packet.payload.len() < packet.block_len);
         let again = capture::packet_at(&data[..packet.block_len], CaptureOffset(7));
         assert_eq!(again, Ok(packet));
+    }
+}
+
+/// Signed texts are written as they were read, and so are keys.
+pub(crate) fn note(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(note) = Note::parse(text) {
+        assert_eq!(note.encode(), text);
+    }
+    if let Ok(checkpoint) = Checkpoint::parse(text) {
+        assert_eq!(checkpoint.encode(), text);
+    }
+    if let Ok(proof) = TlogProof::parse(text) {
+        assert_eq!(proof.encode(), text);
+        assert!(proof.verify(b"a record", &key().verifier()).is_err());
+    }
+    if let Ok(key) = VerifierKey::parse(text) {
+        assert_eq!(VerifierKey::parse(&key.encode()), Ok(key));
+    }
+    if let Ok(key) = SigningKey::parse(text) {
+        assert!(SigningKey::parse(&key.encode()).is_ok());
+    }
+}
+
+/// A policy that is read judges without a panic, and accepts no checkpoint of a log it does not name.
+pub(crate) fn policy(data: &[u8]) {
+    if let Ok(policy) = Policy::parse(data) {
+        let head = skep_hash::tree::Head {
+            size: 0,
+            root: skep_hash::tree::empty_root(),
+        };
+        assert!(policy.check(&Checkpoint::sign(&key(), head)).is_err());
+    }
+}
+
+/// However the files of a ledger are changed, what its checkpoint covers is read as it was written,
+/// or not at all.
+pub(crate) fn ledger(data: &[u8]) {
+    let mut files = good_ledger();
+    let count = files.0.len();
+    for [file, change, at, with] in data.as_chunks::<4>().0 {
+        let bytes = files
+            .0
+            .values_mut()
+            .nth(usize::from(*file) % count)
+            .expect("below the count");
+        let at = usize::from(*at) * usize::from(*change >> 2).max(1);
+        match change & 3 {
+            0 => bytes
+                .iter_mut()
+                .skip(at)
+                .take(1)
+                .for_each(|byte| *byte ^= with),
+            1 => bytes.truncate(at),
+            2 => bytes.insert(at.min(bytes.len()), *with),
+            _ => drop(bytes.splice(..at.min(bytes.len()), [])),
+        }
+    }
+    let opened = LedgerReader::open(&files, &key().verifier());
+    let recovered = Ledger::recover(&files, key());
+    assert_eq!(opened.is_ok(), recovered.is_ok());
+    let Ok(reader) = opened else { return };
+    for record in reader.records(&files) {
+        let Ok((index, record)) = record else {
+            continue;
+        };
+        if index < reader.size() {
+            assert_eq!(record, good_record(index), "record {index}");
+            let proof = reader.prove(index).expect("the checkpoint covers it");
+            assert_eq!(proof.verify(&record, &key().verifier()), Ok(()));
+        }
+    }
+    let recovered = recovered.expect("as the reader");
+    assert_eq!(recovered.ledger.size(), reader.size() + reader.uncovered());
+}
+
+fn key() -> SigningKey {
+    SigningKey::new("fuzz.example/log", [7; 32]).expect("a name")
+}
+
+fn good_record(index: u64) -> Vec<u8> {
+    format!("d1:ni{index}ee").into_bytes()
+}
+
+/// 300 records under one checkpoint, so that one tile is full, and 3 more.
+fn good_ledger() -> Memory {
+    let (mut ledger, mut commit) = Ledger::create(key());
+    let mut files = Memory::default();
+    files.apply(std::mem::take(&mut commit.ops));
+    for index in 0..303 {
+        if index == 300 {
+            files.apply(ledger.checkpoint().ops);
+        }
+        ledger.append(&good_record(index)).expect("a short record");
+    }
+    files.apply(ledger.commit().ops);
+    files
+}
+
+/// Files in memory.
+#[derive(Default)]
+struct Memory(BTreeMap<String, Vec<u8>>);
+
+impl Memory {
+    fn apply(&mut self, ops: Vec<FileOp>) {
+        for op in ops {
+            match op {
+                FileOp::Write {
+                    path,
+                    offset,
+                    bytes,
+                } => {
+                    let file = self.0.entry(path).or_default();
+                    let end = offset as usize + bytes.len();
+                    file.resize(end.max(file.len()), 0);
+                    file[offset as usize..end].copy_from_slice(&bytes);
+                }
+                FileOp::Replace { path, bytes } => drop(self.0.insert(path, bytes)),
+                FileOp::Truncate { path, len } => {
+                    self.0.entry(path).or_default().truncate(len as usize);
+                }
+                FileOp::Delete { path } => drop(self.0.remove(&path)),
+                FileOp::CreateDir { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => {}
+            }
+        }
+    }
+}
+
+impl Files for Memory {
+    fn read(&self, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
+        match self.0.get(path) {
+            Some(bytes) if bytes.len() as u64 > len_max => Err(FileError {
+                path: path.to_owned(),
+                doing: "read",
+                reason: "too long".to_owned(),
+                errno: None,
+            }),
+            found => Ok(found.cloned()),
+        }
+    }
+
+    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
+        let bytes = self.0.get(path).into_iter().flatten();
+        Ok(bytes.skip(offset as usize).take(len).copied().collect())
+    }
+
+    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
+        Ok(self.0.get(path).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
+        let folder = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
+        let below = self.0.keys().filter_map(|file| file.strip_prefix(&folder));
+        let mut names: Vec<String> = below
+            .map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
+            .collect();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// An archive that is accepted is the one that its files make.
+pub(crate) fn bundle(data: &[u8]) {
+    let Ok(read) = Bundle::open(data.to_vec()) else {
+        return;
+    };
+    if read.check_manifest().is_ok() {
+        let made = [bundle::MANIFEST, bundle::README];
+        let files = read
+            .paths()
+            .filter(|(path, _)| !made.contains(path))
+            .map(|(path, len)| {
+                let bytes = read.read(path, len).expect("in memory").expect("listed");
+                (path.to_owned(), bytes)
+            });
+        let again = bundle::build(&files.collect()).expect("what was read can be packed");
+        assert_eq!(again, data);
     }
 }

@@ -1,0 +1,411 @@
+//! What must hold for the observer whatever peers, trackers and the network do, and for any bytes
+//! that are given as its configuration.
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use skep_evidence::{
+    clock::ClockSample,
+    journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input, QueryId},
+    record::Record,
+};
+use skep_observe::{Action, Config, Replay, Target};
+use skep_wire::{
+    Block, InfoHash, Moment, PeerId, PieceIndex,
+    bencode::{Dict, Item},
+    metainfo::Metainfo,
+    peer::{Handshake, Reserved, piece_header},
+};
+
+/// A target's name and its law.
+pub(crate) type Law = (&'static str, fn(&[u8]));
+
+/// Every target on this crate.
+pub(crate) const LAWS: &[Law] = &[("observe_config", observe_config), ("observer", observer)];
+
+/// A configuration has one encoding.
+pub(crate) fn observe_config(data: &[u8]) {
+    if let Ok(config) = Config::decode(data) {
+        assert_eq!(config.encode(), data);
+    }
+}
+
+/// A world that keeps to the driver's contract, and is otherwise as bad as the input says, finds no
+/// fault in the machine; every record can be read; and the same entries give the same records.
+pub(crate) fn observer(data: &[u8]) {
+    let mut world = World::new(data);
+    while world.act() {}
+    let mut again = replay();
+    for (entry, bytes, records) in &world.journal {
+        let step = again.step(entry, bytes).expect("as the first time");
+        assert_eq!(&step.records, records);
+    }
+}
+
+fn target() -> Target {
+    let tiers = [
+        Item::list(["udp://127.0.0.1:6001"]),
+        Item::list(["http://127.0.0.1:1/announce", "udp://name:6"]),
+    ];
+    // One piece of 64 zeroes.
+    let info = Dict::new()
+        .with("length", 64)
+        .with("name", "x")
+        .with("piece length", 16_384)
+        .with("pieces", &skep_hash::sha1(&[0; 64]).0);
+    let torrent = Dict::new()
+        .with("announce-list", Item::list(tiers))
+        .with("info", info)
+        .encode();
+    let metainfo = Metainfo::from_bytes(&torrent).expect("a torrent");
+    Target {
+        torrent: skep_hash::sha256(&torrent),
+        metainfo,
+    }
+}
+
+fn replay() -> Replay {
+    let config = Config {
+        run: 1,
+        bind: [127, 0, 0, 1].into(),
+        listen_port: 6881,
+        seed: [3; 32],
+        endpoints: vec![(0, addr(9))],
+        pieces_per_visit: 2,
+        whole: false,
+        revisit_secs: 30,
+        visit_secs: 20,
+        connect_ms: 1_000,
+        conns_max: 4,
+        announce_secs: 60,
+    };
+    Replay::new(config, vec![target()])
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, n], 6881))
+}
+
+/// One connection, as the driver sees it.
+struct Conn {
+    id: ConnId,
+    remote: SocketAddr,
+    stands: bool,
+    unsent: VecDeque<u8>,
+}
+
+struct World<'a> {
+    replay: Replay,
+    now: Moment,
+    data: &'a [u8],
+    conns: Vec<Conn>,
+    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Where datagrams of ours went, to be answered.
+    asked: Vec<(SocketAddr, Vec<u8>)>,
+    queries: VecDeque<QueryId>,
+    incoming: u32,
+    captured: u64,
+    journal: Vec<(Entry, Vec<u8>, Vec<Record>)>,
+}
+
+impl<'a> World<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        let mut world = Self {
+            replay: replay(),
+            now: Moment::ZERO,
+            data,
+            conns: Vec::new(),
+            datagrams: VecDeque::new(),
+            asked: Vec::new(),
+            queries: VecDeque::new(),
+            incoming: 0,
+            captured: 24,
+            journal: Vec::new(),
+        };
+        world.clock();
+        world
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (byte, rest) = self.data.split_first()?;
+        self.data = rest;
+        Some(*byte)
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let (bytes, rest) = self.data.split_at(len.min(self.data.len()));
+        self.data = rest;
+        bytes.to_vec()
+    }
+
+    /// Does what the next byte says; `false` at the end.
+    fn act(&mut self) -> bool {
+        let (Some(what), Some(with)) = (self.byte(), self.byte()) else {
+            return false;
+        };
+        if self.replay.is_over() {
+            return false;
+        }
+        match what % 16 {
+            0 => self.wait(u64::from(with) * 100),
+            1 => self.wait(u64::from(with) * 10_000),
+            2 => self.resolve(with),
+            3 | 4 => self.open(with),
+            5 => self.fail(with),
+            6 => self.come_in(with),
+            7 | 8 => {
+                let bytes = self.bytes(usize::from(with));
+                self.receive(what, bytes);
+            }
+            9 => {
+                let handshake = Handshake {
+                    reserved: Reserved([0, 0, 0, 0, 0, with & 0x10, 0, with & 4]),
+                    info_hash: InfoHash(target().metainfo.info_hash.0),
+                    peer_id: PeerId([with; 20]),
+                };
+                self.receive(with, handshake.encode().to_vec());
+            }
+            10 => {
+                let block = Block {
+                    piece: PieceIndex(0),
+                    begin: 0,
+                    len: 64,
+                };
+                let mut message = piece_header(block).to_vec();
+                message.extend([with >> 7; 64]);
+                self.receive(with, message);
+            }
+            11 => self.send(with),
+            12 => self.end(with),
+            13 => self.answer(with),
+            14 => self.send_datagram(),
+            _ if with == 255 => self.step(Input::Stop, Vec::new()),
+            _ => self.clock(),
+        }
+        true
+    }
+
+    fn step(&mut self, input: Input, bytes: Vec<u8>) {
+        let entry = Entry {
+            at: self.now,
+            input,
+        };
+        let step = match self.replay.step(&entry, &bytes) {
+            Ok(step) => step,
+            Err(fault) => panic!("{entry:?}: {fault}"),
+        };
+        for record in &step.records {
+            assert_eq!(Record::decode(&record.encode()).as_ref(), Ok(record));
+        }
+        self.journal.push((entry, bytes, step.records));
+        step.actions
+            .into_iter()
+            .for_each(|action| self.take(action));
+    }
+
+    fn take(&mut self, action: Action) {
+        match action {
+            Action::Resolve { query, .. } => self.queries.push_back(query),
+            Action::Connect {
+                conn: id, remote, ..
+            } => {
+                let unsent = VecDeque::new();
+                self.conns.push(Conn {
+                    id,
+                    remote,
+                    stands: false,
+                    unsent,
+                });
+            }
+            Action::Send { conn, bytes } => {
+                let open = self.conns.iter_mut().find(|open| open.id == conn);
+                open.expect("the machine sends on what stands")
+                    .unsent
+                    .extend(bytes);
+            }
+            Action::Close { conn } => self.conns.retain(|open| open.id != conn),
+            Action::SendTo { remote, bytes } => self.datagrams.push_back((remote, bytes)),
+            Action::Finished => {}
+        }
+    }
+
+    fn capture(&mut self, len: usize) -> CaptureOffset {
+        self.captured += 100 + len as u64;
+        CaptureOffset(self.captured)
+    }
+
+    fn clock(&mut self) {
+        let sample = ClockSample {
+            before: self.now,
+            after: self.now,
+            utc_us: 1_795_400_000_000_000,
+            error_us_max: 9,
+            synchronised: true,
+        };
+        self.step(Input::Clock(sample), Vec::new());
+    }
+
+    /// Lets time pass, with a call whenever the machine wants one.
+    fn wait(&mut self, ms: u64) {
+        let until = self.now + std::time::Duration::from_millis(ms);
+        for _ in 0..50 {
+            match self.replay.poll_timeout() {
+                Some((at, _)) if at <= until && !self.replay.is_over() => {
+                    self.now = self.now.max(at);
+                    self.step(Input::Timeout, Vec::new());
+                }
+                _ => break,
+            }
+        }
+        self.now = self.now.max(until);
+    }
+
+    fn resolve(&mut self, with: u8) {
+        if let Some(query) = self.queries.pop_front() {
+            let addrs = (0..with % 4).map(|n| addr(n).ip()).collect();
+            self.step(Input::Resolved { query, addrs }, Vec::new());
+        }
+    }
+
+    /// One of the connections that stand, or do not.
+    fn pick(&mut self, stands: bool, with: u8) -> Option<&mut Conn> {
+        let mut some: Vec<&mut Conn> = self
+            .conns
+            .iter_mut()
+            .filter(|conn| conn.stands == stands)
+            .collect();
+        (!some.is_empty()).then(|| some.swap_remove(usize::from(with) % some.len()))
+    }
+
+    fn open(&mut self, with: u8) {
+        if let Some(conn) = self.pick(false, with) {
+            conn.stands = true;
+            let (conn, remote) = (conn.id, conn.remote);
+            self.step(
+                Input::Opened {
+                    conn,
+                    local: addr(1),
+                    remote,
+                },
+                Vec::new(),
+            );
+        }
+    }
+
+    fn fail(&mut self, with: u8) {
+        if let Some(conn) = self.pick(false, with).map(|conn| conn.id) {
+            let reason = match with >> 6 {
+                0 => ConnectFailure::Refused,
+                1 => ConnectFailure::TimedOut,
+                2 => ConnectFailure::Unreachable,
+                _ => ConnectFailure::Local(24),
+            };
+            self.conns.retain(|open| open.id != conn);
+            self.step(Input::Failed { conn, reason }, Vec::new());
+        }
+    }
+
+    fn come_in(&mut self, with: u8) {
+        let conn = ConnId(2 * self.incoming + 1);
+        self.incoming += 1;
+        let remote = addr(with);
+        self.conns.push(Conn {
+            id: conn,
+            remote,
+            stands: true,
+            unsent: VecDeque::new(),
+        });
+        self.step(
+            Input::Incoming {
+                conn,
+                local: addr(1),
+                remote,
+            },
+            Vec::new(),
+        );
+    }
+
+    fn receive(&mut self, with: u8, bytes: Vec<u8>) {
+        let capture = self.capture(bytes.len());
+        if let Some(conn) = self.pick(true, with).map(|conn| conn.id)
+            && !bytes.is_empty()
+        {
+            let len = bytes.len() as u32;
+            self.step(Input::Received { conn, capture, len }, bytes);
+        }
+    }
+
+    fn send(&mut self, with: u8) {
+        let Some(conn) = self.pick(true, with) else {
+            return;
+        };
+        let len = conn.unsent.len().min(usize::from(with) + 1);
+        let (id, bytes) = (conn.id, conn.unsent.drain(..len).collect::<Vec<u8>>());
+        if len > 0 {
+            let capture = self.capture(len);
+            self.step(
+                Input::Sent {
+                    conn: id,
+                    capture,
+                    len: len as u32,
+                },
+                bytes,
+            );
+        }
+    }
+
+    fn end(&mut self, with: u8) {
+        if let Some(conn) = self.pick(true, with).map(|conn| conn.id) {
+            let how = match with >> 6 {
+                0 => EndKind::Closed,
+                1 => EndKind::Reset,
+                _ => EndKind::Error(110),
+            };
+            self.conns.retain(|open| open.id != conn);
+            self.step(Input::Ended { conn, how }, Vec::new());
+        }
+    }
+
+    /// The oldest datagram goes out.
+    fn send_datagram(&mut self) {
+        if let Some((remote, bytes)) = self.datagrams.pop_front() {
+            let (capture, len) = (self.capture(bytes.len()), bytes.len() as u32);
+            self.asked.push((remote, bytes.clone()));
+            let local = addr(1);
+            self.step(
+                Input::DatagramSent {
+                    local,
+                    remote,
+                    capture,
+                    len,
+                },
+                bytes,
+            );
+        }
+    }
+
+    /// An answer to the last datagram, with its transaction's number put in its place.
+    fn answer(&mut self, with: u8) {
+        let len = usize::from(with);
+        let mut bytes = self.bytes(len);
+        let remote = match self.asked.last() {
+            Some((remote, asked)) => {
+                if let (Some(to), Some(from)) = (bytes.get_mut(4..8), asked.get(12..16)) {
+                    to.copy_from_slice(from);
+                }
+                *remote
+            }
+            None => addr(77),
+        };
+        let (capture, len) = (self.capture(bytes.len()), bytes.len() as u32);
+        let local = addr(1);
+        self.step(
+            Input::Datagram {
+                local,
+                remote,
+                capture,
+                len,
+            },
+            bytes,
+        );
+    }
+}
