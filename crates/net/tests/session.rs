@@ -7,11 +7,10 @@ mod support;
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
-use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionConfig, What};
+use skep_net::session::{Place, Purpose, SeedUntil, Session, What};
 use skep_wire::{
     Block, PeerId,
     peer::{self, HANDSHAKE_LEN, Handshake, Message, MessageId, Reserved, piece_header},

@@ -20,12 +20,12 @@ use skep_net::{
 use crate::{
     progress,
     ui::{CmdError, Context, Outcome},
-    units::{Bytes, Span, shown},
+    units::{Bytes, shown},
 };
 
 /// The options of a transfer.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Options {
     /// Listen here for peers: an address, or an address and a port [default: any port].
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen, default_value = "0.0.0.0",
           hide_default_value = true)]
@@ -53,13 +53,10 @@ pub(crate) struct Args {
     verbose: bool,
 }
 
-/// How long an end that was asked for may take before a second interruption ends the program.
-const REFRESH: Duration = progress::REDRAW;
-
 /// Runs a session to its end.
 pub(crate) fn run(
     mut config: SessionConfig,
-    args: &Args,
+    args: &Options,
     ctx: &Context,
 ) -> Result<Outcome, CmdError> {
     config.bind = args.listen.ip();
@@ -118,7 +115,7 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
         loop {
             tokio::select! {
                 changed = stats.changed() => if changed.is_err() { return Ok(()) },
-                () = tokio::time::sleep(REFRESH) => {}
+                () = tokio::time::sleep(progress::REDRAW) => {}
                 interrupt = tokio::signal::ctrl_c() => {
                     interrupt.map_err(CmdError::surroundings)?;
                     if interrupted {

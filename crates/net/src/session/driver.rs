@@ -117,13 +117,9 @@ pub(super) fn run(
         .build()
         .map_err(SessionError::Start)?;
     let local = LocalSet::new();
-    let session = {
-        // The tracker client spawns its task as it starts.
-        let _entered = runtime.enter();
-        Running::start(config, files, resume_file, have, addr)
-    };
     local.block_on(&runtime, async move {
-        session?.run(listener, peers, inbox, stats).await
+        let session = Running::start(config, files, resume_file, have, addr)?;
+        session.run(listener, peers, inbox, stats).await
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long)]
     seed: bool,
     #[command(flatten)]
-    transfer: transfer::Args,
+    transfer: transfer::Options,
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The file or folder that is the torrent's content, whatever it is called.
     path: PathBuf,
     #[command(flatten)]
-    transfer: transfer::Args,
+    transfer: transfer::Options,
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
