@@ -11,6 +11,7 @@ use std::{
 };
 
 use skep_net::session::{Place, Purpose, SeedUntil, Session, What};
+use skep_net::tracker::{TrackerConfig, TrackerServer};
 use skep_wire::{
     Block, PeerId,
     peer::{self, HANDSHAKE_LEN, Handshake, Message, MessageId, Reserved, piece_header},
@@ -392,4 +393,61 @@ fn the_least_memory_is_enough() {
     config.buffers_bytes_max = 1;
     assert!(join_within(Session::start(config).expect("started"), 30).complete);
     case.assert_arrived();
+}
+
+/// Two leechers and a seeder that know nothing but trackers: the first tier answers nobody, the
+/// second is over HTTP for one and over UDP for the others. They find each other, and the tracker
+/// hears the end.
+#[test]
+fn peers_find_each_other_through_trackers_of_every_tier() {
+    let mut server = TrackerConfig::new(60).expect("started");
+    server.http.push((LOOPBACK, 0).into());
+    server.udp.push((LOOPBACK, 0).into());
+    let (started, start) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("built").block_on(async move {
+            started
+                .send(TrackerServer::start(server).expect("started"))
+                .expect("waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    let tracker = start.recv().expect("started");
+    let urls = tracker.urls();
+    let dead = vec!["http://127.0.0.1:1/announce".to_owned()];
+    let tiers = |url: &str| Some(vec![dead.clone(), vec![url.to_owned()]]);
+
+    let case = Case::file(500_000, 32_768);
+    let (mut config, _) = case.seed_config();
+    config.trackers = tiers(&urls[0]);
+    let seed = Session::start(config).expect("started");
+    support::wait_until(20, || tracker.stats().counts.announces == 1);
+    let mut leechers = Vec::new();
+    for n in 0..2 {
+        let (mut config, heard) = case.get_into(&format!("out{n}"), &[]);
+        config.trackers = tiers(&urls[1]);
+        leechers.push((Session::start(config).expect("started"), heard));
+    }
+    for (n, (session, heard)) in leechers.into_iter().enumerate() {
+        assert!(join_within(session, 30).complete);
+        case.assert_arrived_in(&format!("out{n}"));
+        let failed = |what: &What| {
+            matches!(
+                what,
+                What::Tracker {
+                    outcome: Err(_),
+                    ..
+                }
+            )
+        };
+        assert!(heard.count(failed) > 0, "the dead tracker was asked first");
+    }
+    seed.stop();
+    join_within(seed, 20);
+    // Started, completed and stopped of two, started and stopped of one.
+    assert_eq!(tracker.stats().counts.announces, 8);
+    assert_eq!(tracker.stats().peers, 0);
 }

@@ -53,6 +53,9 @@ const DISK_RETRY_EVERY: Duration = Duration::from_secs(5);
 /// A connection that takes nothing for this long is given up.
 const STUCK_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long the end waits for a tracker to hear that everything is there.
+const COMPLETION_TIME_MAX: Duration = Duration::from_secs(3);
+
 /// How long the end waits for trackers.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -526,6 +529,8 @@ impl Running {
         let left = stats.size_bytes - stats.bytes_held;
         self.trackers
             .set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
+        let told = self.trackers.told_completion(&self.config);
+        let _ = tokio::time::timeout(COMPLETION_TIME_MAX, told).await;
         self.trackers.stop();
         self.shared.turn(|core, now| core.torrent.close(now));
         let writing = async {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use skep_proto::tracker::client::{AnnouncerConfig, Event, Transfer};
-use skep_wire::PeerId;
+use skep_wire::{PeerId, tracker::AnnounceEvent};
 
 use super::{SessionConfig, What};
 use crate::tracker::{TrackerClient, TrackerClientConfig};
@@ -12,6 +12,10 @@ use crate::tracker::{TrackerClient, TrackerClientConfig};
 pub(super) struct Trackers {
     client: Option<TrackerClient>,
     urls: Vec<String>,
+    /// Whether some tracker has answered.
+    is_known: bool,
+    /// Whether the trackers were told to announce completion, and none has answered that yet.
+    completion_due: bool,
 }
 
 impl Trackers {
@@ -30,7 +34,12 @@ impl Trackers {
             .clone();
         let urls: Vec<String> = tiers.iter().flatten().cloned().collect();
         if urls.is_empty() {
-            return Self { client: None, urls };
+            return Self {
+                client: None,
+                urls,
+                is_known: false,
+                completion_due: false,
+            };
         }
         let mut announcer = AnnouncerConfig::new(config.torrent.info_hash, peer_id, addr.port());
         announcer.key = (seed >> 32) as u32;
@@ -49,6 +58,8 @@ impl Trackers {
         Self {
             client: Some(client),
             urls,
+            is_known: false,
+            completion_due: false,
         }
     }
 
@@ -61,6 +72,10 @@ impl Trackers {
             self.client = None;
             return Vec::new();
         };
+        if let Event::Announced { event, .. } = &event {
+            self.is_known = true;
+            self.completion_due &= *event != AnnounceEvent::Completed;
+        }
         let (tracker, outcome, peers) = match event {
             Event::Announced { tracker, reply, .. } => {
                 (tracker, Ok(reply.peers.len()), reply.peers)
@@ -87,9 +102,18 @@ impl Trackers {
     }
 
     /// Everything is there.
-    pub(super) fn complete(&self) {
+    pub(super) fn complete(&mut self) {
         if let Some(client) = &self.client {
+            self.completion_due = self.is_known;
             client.complete();
+        }
+    }
+
+    /// Waits until a tracker that knows of us has heard that everything is there: a farewell that
+    /// overtakes it would make the download uncounted.
+    pub(super) async fn told_completion(&mut self, config: &SessionConfig) {
+        while self.completion_due && self.client.is_some() {
+            self.next_peers(config).await;
         }
     }
 
