@@ -58,7 +58,7 @@ pub fn packet_at(block: &[u8], offset: CaptureOffset) -> Result<CapturedPacket<'
         return Err(wrong("block type"));
     }
     let block_len = word(4)? as usize;
-    if !(44..=BLOCK_BYTES_MAX).contains(&block_len) || block_len % 4 != 0 {
+    if !(44..=BLOCK_BYTES_MAX).contains(&block_len) || !block_len.is_multiple_of(4) {
         return Err(wrong("block length"));
     }
     let block = block.get(..block_len).ok_or_else(truncated)?;
