@@ -6,6 +6,9 @@
 mod csv;
 mod html;
 mod svg;
+mod table;
+
+pub use table::table;
 
 use skep_evidence::record::Record;
 

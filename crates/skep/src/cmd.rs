@@ -1,12 +1,15 @@
 //! The subcommands: one file each, one line in each of the two lists below.
 
+mod bundle;
 mod completions;
 mod create;
 mod get;
 mod inspect;
 mod recheck;
+mod report;
 mod seed;
 mod tracker;
+mod verify;
 
 use crate::ui::{CmdError, Context, Outcome};
 
@@ -19,6 +22,9 @@ pub(crate) enum Command {
     Get(get::Args),
     Recheck(recheck::Args),
     Tracker(tracker::Args),
+    Report(report::Args),
+    Bundle(bundle::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
 }
 
@@ -31,6 +37,9 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
         Command::Get(args) => get::run(args, ctx),
         Command::Recheck(args) => recheck::run(args, ctx),
         Command::Tracker(args) => tracker::run(args, ctx),
+        Command::Report(args) => report::run(args, ctx),
+        Command::Bundle(args) => bundle::run(args, ctx),
+        Command::Verify(args) => verify::run(args, ctx),
         Command::Completions(args) => completions::run(args, ctx),
     }
 }

@@ -204,6 +204,62 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// For programs: the same as JSON.
+    pub fn to_json(&self) -> String {
+        let checks: Vec<String> = self.checks.iter().map(Check::to_json).collect();
+        let note = if self.policy {
+            "null".into()
+        } else {
+            quoted(NO_POLICY)
+        };
+        format!(
+            "{{\n  \"verified\": {},\n  \"policy\": {},\n  \"note\": {note},\n  \"checks\": [\n{}\n  ]\n}}",
+            self.verified(),
+            self.policy,
+            checks.join(",\n")
+        )
+    }
+}
+
+impl Check {
+    fn to_json(&self) -> String {
+        let (result, what) = match &self.verdict {
+            Verdict::Holds(what) => ("holds", what.clone()),
+            Verdict::Fails(failure) => ("fails", failure.to_string()),
+            Verdict::NotChecked(why) => ("not checked", why.clone()),
+        };
+        let notes: Vec<String> = self.notes.iter().map(|note| quoted(note)).collect();
+        let fields = [
+            ("part", quoted(&self.part)),
+            ("result", quoted(result)),
+            ("what", quoted(&what)),
+            ("statement", quoted(self.statement)),
+            ("does_not_show", quoted(self.does_not_show)),
+            ("notes", format!("[{}]", notes.join(", "))),
+        ];
+        let lines = fields.map(|(name, value)| format!("      \"{name}\": {value}"));
+        format!("    {{\n{}\n    }}", lines.join(",\n"))
+    }
+}
+
+/// A JSON string (RFC 8259).
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for char in text.chars() {
+        match char {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            control if (control as u32) < 0x20 => {
+                out.push_str(&format!("\\u{:04x}", control as u32));
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// For people: one paragraph a check.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -287,3 +287,16 @@ impl From<ReportError> for Failure {
         Self::ReportMade(error.to_string())
     }
 }
+
+impl Failure {
+    /// Whether it is not the bundle that is wrong but the system that would not let it be read.
+    pub fn is_surroundings(&self) -> bool {
+        let file = match self {
+            Self::File(error)
+            | Self::Bundle(BundleError::File(error))
+            | Self::Ledger(LedgerError::File(error)) => error,
+            _ => return false,
+        };
+        file.errno.is_some()
+    }
+}

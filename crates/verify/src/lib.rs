@@ -20,6 +20,11 @@ pub mod outcomes;
 pub mod replay;
 pub mod stream;
 
+/// What a caller implements to give a bundle's bytes.
+pub mod source {
+    pub use skep_evidence::{bundle::Source, file::FileError};
+}
+
 mod run;
 
 use skep_analysis::report::Report;
