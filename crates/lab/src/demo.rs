@@ -1,14 +1,18 @@
 //! The demo: a play, its report and bundle, their verification, and the examination.
 
-use std::path::{Path, PathBuf};
-
-use skep_analysis::{
-    Findings,
-    report::{Report, ReportError},
-    sheet::Ledger,
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
 };
-use skep_evidence::record::Record;
+
+use skep_analysis::Findings;
+use skep_evidence::{
+    bundle::{self, BundleError},
+    file::{FileError, Files as _},
+    record::Record,
+};
 use skep_net::store::{ObservationReader, StoreError};
+use skep_verify::Outcome;
 
 use crate::{
     exam::{Exam, ExamError, examine},
@@ -32,6 +36,10 @@ pub enum Part {
     Observed,
     /// The report is written.
     Reported,
+    /// The bundle is written.
+    Bundled,
+    /// The bundle was verified, or not.
+    Verified,
     /// The truth log was opened and compared.
     Scored,
 }
@@ -45,9 +53,16 @@ pub struct Demo {
     pub records: Vec<(u64, Record)>,
     /// What follows from them.
     pub findings: Findings,
+    /// What the verification of the bundle says.
+    pub verification: Outcome,
+    /// What is where, for a reader: path below the folder, and what it is.
+    pub files: Vec<(&'static str, &'static str)>,
     /// The examination.
     pub exam: Exam,
 }
+
+/// Name of the bundle in the demo's folder.
+pub const BUNDLE: &str = "bundle.tar";
 
 /// Why there is no demo to show. None of these is a finding about the observer.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +73,15 @@ pub enum DemoError {
     /// The observation cannot be read again.
     #[error("read the observation again: {0}")]
     Store(#[from] StoreError),
-    /// The report.
+    /// The observation makes no bundle.
+    #[error("bundle: {0}")]
+    Select(skep_verify::Failure),
+    /// Its files make none.
+    #[error("bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// A file of the observation cannot be read.
     #[error(transparent)]
-    Report(#[from] ReportError),
+    File(#[from] FileError),
     /// The examination.
     #[error(transparent)]
     Exam(#[from] ExamError),
@@ -89,8 +110,28 @@ pub fn run(
     let observation = ObservationReader::open(&played.observation)?;
     let records = observation.records().collect::<Result<Vec<_>, _>>()?;
     let findings = Findings::of(&records);
-    write_report(&observation, &records, &played.observation.join("report"))?;
+    let selection = skep_verify::select(observation.files()).map_err(DemoError::Select)?;
+    let mut members = BTreeMap::new();
+    for (name, bytes) in selection.report.files() {
+        let path = skep_verify::contents::report_path(name);
+        write(&played.observation.join(&path), bytes)?;
+        members.insert(path, bytes.to_vec());
+    }
     tell(Told::Done(Part::Reported));
+    for (path, len) in selection.files {
+        let len = usize::try_from(len).expect("what half a minute leaves fits in memory");
+        let bytes = observation.files().read_at(&path, 0, len)?;
+        members.insert(path, bytes);
+    }
+    let archive = dir.join(BUNDLE);
+    write(&archive, &bundle::build(&members)?)?;
+    tell(Told::Done(Part::Bundled));
+    let archive = std::fs::read(&archive).map_err(|source| DemoError::Io {
+        path: archive,
+        source,
+    })?;
+    let verification = skep_verify::verify(archive, None);
+    tell(Told::Done(Part::Verified));
     let exam = examine(&played, &findings, &records)?;
     write(
         &dir.join("score.json"),
@@ -101,36 +142,38 @@ pub fn run(
         played,
         records,
         findings,
+        verification,
+        files: files(),
         exam,
     })
 }
 
-fn write_report(
-    observation: &ObservationReader,
-    records: &[(u64, Record)],
-    folder: &Path,
-) -> Result<(), DemoError> {
-    let ledger = observation.ledger();
-    let report = Report::of(
-        records,
-        &Ledger {
-            origin: observation.key().name().to_owned(),
-            size: ledger.size(),
-            root: ledger.root(),
-        },
-    )?;
-    std::fs::create_dir_all(folder).map_err(|source| DemoError::Io {
-        path: folder.to_owned(),
-        source,
-    })?;
-    report
-        .files()
-        .iter()
-        .try_for_each(|(name, bytes)| write(&folder.join(name), bytes))
+fn files() -> Vec<(&'static str, &'static str)> {
+    vec![
+        (
+            "observation/report/report.html",
+            "the report: timeline, completion, what each grade shows",
+        ),
+        ("observation/report/exhibit.csv", "Exhibit A as a table"),
+        (
+            "observation",
+            "the observation: ledger, journal, capture for Wireshark",
+        ),
+        (
+            BUNDLE,
+            "the bundle: check it with skep verify, or skep-verify",
+        ),
+        ("work.torrent", "the torrent that was watched"),
+        ("truth.jsonl", "what every actor did, written by itself"),
+        ("score.json", "the score"),
+    ]
 }
 
+/// Writes a file and makes its folder.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), DemoError> {
-    std::fs::write(path, bytes).map_err(|source| DemoError::Io {
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = made.and_then(|()| std::fs::write(path, bytes));
+    written.map_err(|source| DemoError::Io {
         path: path.to_owned(),
         source,
     })

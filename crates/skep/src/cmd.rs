@@ -3,6 +3,7 @@
 mod bundle;
 mod completions;
 mod create;
+mod demo;
 mod get;
 mod inspect;
 mod recheck;
@@ -17,6 +18,7 @@ use crate::ui::{CmdError, Context, Outcome};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Create(create::Args),
+    Demo(demo::Args),
     Inspect(inspect::Args),
     Seed(seed::Args),
     Get(get::Args),
@@ -32,6 +34,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> {
     match command {
         Command::Create(args) => create::run(args, ctx),
+        Command::Demo(args) => demo::run(args, ctx),
         Command::Inspect(args) => inspect::run(args, ctx),
         Command::Seed(args) => seed::run(args, ctx),
         Command::Get(args) => get::run(args, ctx),

@@ -1,0 +1,161 @@
+//! What is shown while the demo runs: bars on a terminal, plain lines elsewhere.
+
+use std::{
+    io::stderr,
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use skep_lab::{
+    demo::{Part, Told},
+    play::News,
+};
+
+use super::paint::{Colour, Paint};
+use crate::{ui::Context, units::Bytes};
+
+/// The demo's screen, on standard error.
+pub(super) struct Screen {
+    paint: Paint,
+    quiet: bool,
+    bars: MultiProgress,
+    clock: ProgressBar,
+    swarm: ProgressBar,
+    observer: ProgressBar,
+    watch: Duration,
+    said: Duration,
+    began: Instant,
+}
+
+/// How often plain lines say how it goes.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+impl Screen {
+    pub(super) fn new(ctx: &Context, watch: Duration) -> Self {
+        let target = if ctx.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bars = MultiProgress::with_draw_target(target);
+        let line = |template: &str| {
+            let style = ProgressStyle::with_template(template);
+            let bar = ProgressBar::new(u64::try_from(watch.as_millis()).unwrap_or(u64::MAX));
+            bar.set_style(
+                style
+                    .expect("the template is well-formed")
+                    .progress_chars("━╸ "),
+            );
+            bars.add(bar)
+        };
+        Self {
+            paint: Paint::on(&stderr()),
+            quiet: ctx.quiet,
+            clock: line("  watching  {bar:40.cyan} {msg}"),
+            swarm: line("  swarm     {msg}"),
+            observer: line("  observer  {msg}"),
+            bars,
+            watch,
+            said: Duration::ZERO,
+            began: Instant::now(),
+        }
+    }
+
+    /// A line that stays.
+    pub(super) fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.bars.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            // An error would mean that the terminal is gone; there is nobody to tell.
+            let _ = self.bars.println(line);
+        }
+    }
+
+    pub(super) fn tell(&mut self, told: Told<'_>) {
+        match told {
+            Told::News(news) => self.news(news),
+            Told::Done(part) => {
+                self.take_down();
+                let took = self.began.elapsed().as_secs_f64();
+                self.say(&format!(
+                    "  {} {} at {took:.1} s",
+                    self.paint.dim("·"),
+                    part_line(part)
+                ));
+            }
+        }
+    }
+
+    fn news(&mut self, news: News<'_>) {
+        match news {
+            News::Enters {
+                name,
+                role,
+                honest,
+                endpoint,
+            } => {
+                let sign = self
+                    .paint
+                    .colour(if honest { Colour::Green } else { Colour::Red }, "+");
+                let role = if role == name { "" } else { role };
+                self.say(&format!(
+                    "  {sign} {name:<15} {:<22} {role}",
+                    endpoint.to_string()
+                ));
+            }
+            News::Leaves { name } => {
+                self.say(&format!("  {} {name:<15} leaves", self.paint.dim("-")));
+            }
+            News::Watching {
+                elapsed,
+                honest_up,
+                complete,
+                seen,
+            } => {
+                let swarm = format!("{honest_up} honest peers up, {complete} have everything");
+                let observer = format!(
+                    "{} endpoints: {} reached, {} joined, {} claimed, {} delivered, {} verified; \
+                     {} captured, {} records",
+                    seen.endpoints,
+                    seen.reached,
+                    seen.joined,
+                    seen.claimed,
+                    seen.delivered,
+                    seen.verified,
+                    Bytes(seen.captured_bytes),
+                    seen.records
+                );
+                let clock = format!("{} of {} s", elapsed.as_secs(), self.watch.as_secs());
+                if self.bars.is_hidden() && elapsed >= self.said + PLAIN_EVERY {
+                    self.said = elapsed;
+                    self.say(&format!("  {clock}: {swarm}; observer: {observer}"));
+                }
+                self.clock
+                    .set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+                self.clock.set_message(clock);
+                self.swarm.set_message(swarm);
+                self.observer.set_message(observer);
+            }
+        }
+    }
+
+    /// Takes the bars away; lines that were said stay.
+    pub(super) fn take_down(&self) {
+        self.clock.finish_and_clear();
+        self.swarm.finish_and_clear();
+        self.observer.finish_and_clear();
+    }
+}
+
+fn part_line(part: Part) -> &'static str {
+    match part {
+        Part::Observed => "the observation has ended",
+        Part::Reported => "report written",
+        Part::Bundled => "bundle written",
+        Part::Verified => "bundle replayed and checked, statement by statement",
+        Part::Scored => "truth log opened and compared",
+    }
+}
