@@ -1,4 +1,5 @@
 //! The tracker server and the tracker client on real sockets.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     net::{IpAddr, SocketAddr},

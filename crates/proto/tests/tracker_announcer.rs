@@ -1,4 +1,5 @@
 //! One torrent at its trackers, in virtual time, against the real tracker machine and hostile ones.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -402,7 +403,7 @@ fn more_trackers_than_the_limit_are_not_asked() {
     let urls: Vec<String> = (0..TRACKERS_MAX + 9)
         .map(|n| format!("http://127.0.9.1/{n}"))
         .collect();
-    let tiers = vec![urls.iter().map(String::as_str).collect::<Vec<_>>()];
+    let tiers = [urls.iter().map(String::as_str).collect::<Vec<_>>()];
     let tiers: Vec<&[&str]> = tiers.iter().map(Vec::as_slice).collect();
     let mut net = Net::new(Mode::Every, &tiers);
     net.hosts.insert(addr("127.0.9.1:80"), Host::Refuses);

@@ -1,4 +1,5 @@
 //! One question to one tracker, in virtual time: retransmission, foreign datagrams, hostile answers.
+#![allow(clippy::unwrap_used)]
 
 use std::{net::SocketAddr, time::Duration};
 

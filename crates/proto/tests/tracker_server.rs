@@ -1,4 +1,5 @@
 //! The tracker machine: who is named to whom, for how long, and within which limits.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::BTreeMap,
