@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Interoperation with clients that we did not write, on loopback addresses.
 
-  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, observe, tracker-CLIENT; none: all of them
+  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, tracker-http, tracker-udp, observe, dissect; none: all of them
 Needs what bench/peers/install.sh installs, and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
 and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
 Prints one line a case and, last, 'N passed, N failed'."""
-import filecmp, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
+import filecmp, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback, urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = pathlib.Path(os.environ.get("WORK") or tempfile.mkdtemp(prefix="skep-interop-"))
@@ -133,6 +133,45 @@ def skep_from_client(name):
         c.stop(); t.interrupt()
 
 
+def tracker_for(transport):
+    """Foreign clients, which know of nothing but a skep tracker, find each other over one of its transports: Transmission (which
+    does not dial loopback peers, so it seeds) and libtorrent, aria2 and qBittorrent, which fetch from it and from each other."""
+    t, http, udp = tracker(); url = {"http": http, "udp": udp}[transport]
+    src = content("src", 4 * 1024 * 1024); torrent = torrent_of(src, url)
+    seed = clients.REG["transmission"]("seed", torrent, src.parent, ip(3), port(), f"-{case_number}")
+    leeches = {}
+    for n, name in enumerate(["libtorrent", "aria2", "qbittorrent"]):
+        out = WORK / f"{case_number}" / name; out.mkdir()
+        leeches[name] = clients.REG[name]("leech", torrent, out, ip(4 + n), port(), f"-{case_number}")
+    # aria2 asks UDP trackers from its DHT socket only.
+    leeches["aria2"].extra = (f"--enable-dht=true", f"--dht-listen-port={port()}", f"--dht-file-path={WORK}/{case_number}/dht.dat", "--seed-time=1")
+    try:
+        seed.start(); seed.go()
+        need(wait_for(seed.complete, 60, 0.2), "transmission does not seed")
+        for c in leeches.values(): c.start(); c.go()
+        for name, c in leeches.items():
+            need(wait_for(lambda: c.complete() or same(src, WORK / f"{case_number}" / name / "src"), 60, 0.2), f"{name} did not finish in 60 s", t)
+            need(wait_for(lambda: same(src, WORK / f"{case_number}" / name / "src"), 10), f"{name} has other bytes", t)
+        # The raw info-hash is in the scrape of both transports; HTTP is the one that is easy to ask.
+        counts = scrape(http, bytes.fromhex(info_hash(torrent)))
+        need(wait_for(lambda: scrape(http, bytes.fromhex(info_hash(torrent)))[0] >= 3, 20, 0.5), f"the tracker counts (seeds, downloads, others) {counts}", t)
+        counts = scrape(http, bytes.fromhex(info_hash(torrent)))
+    finally:
+        for c in [seed, *leeches.values()]: c.stop()
+        code = t.interrupt()
+    need(code == 0, f"tracker ended with {code} on Ctrl-C", t)
+    last = t.text().strip().splitlines()[-1]
+    need((", 0 connects" in last) == (transport == "http"), f"the other transport was used: {last}", t)
+    return f"{counts[0]} seeds, {counts[1]} downloads, {counts[2]} others; {last}"
+
+
+def scrape(url, raw):
+    """(complete, downloaded, incomplete) as the tracker says."""
+    quoted = "".join(f"%{b:02x}" for b in raw)
+    body = urllib.request.urlopen(url.replace("/announce", "/scrape") + "?info_hash=" + quoted, timeout=5).read()
+    return tuple(int(re.search(rb"%d:%si(\d+)e" % (len(k), k), body)[1]) for k in (b"complete", b"downloaded", b"incomplete"))
+
+
 def observe():
     """The observer watches a swarm of foreign clients only; libtorrent's own alerts are the answer key, both ways."""
     t, http, udp = tracker(); src = content("src", 6 * 1024 * 1024); torrent = torrent_of(src, http, udp)
@@ -196,7 +235,8 @@ def dissect():
 
 
 CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS},
-         **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "observe": observe, "dissect": dissect}
+         **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "tracker-http": lambda: tracker_for("http"),
+         "tracker-udp": lambda: tracker_for("udp"), "observe": observe, "dissect": dissect}
 
 
 def main():
