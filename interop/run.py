@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interoperation with clients that we did not write, on loopback addresses.
 
-  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, tracker-http, tracker-udp, observe, dissect; none: all of them
+  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect; none: all of them
 Needs what bench/peers/install.sh installs, and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
 and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
 Prints one line a case and, last, 'N passed, N failed'."""
@@ -165,6 +165,24 @@ def tracker_for(transport):
     return f"{counts[0]} seeds, {counts[1]} downloads, {counts[2]} others; {last}"
 
 
+def tracker_ipv6(transport):
+    """Two libtorrents on [::1] find each other through a skep tracker that listens there, over one of its transports."""
+    p = port()
+    t = Skep("tracker", "tracker", f"--{transport}", f"[::1]:{p}", "--interval", "5s")
+    need(wait_for(lambda: "://[::1]:" in t.text(), 10), "the tracker does not listen", t)
+    src = content("src", 1024 * 1024); out = WORK / f"{case_number}" / "out"; out.mkdir()
+    torrent = torrent_of(src, {"http": f"http://[::1]:{p}/announce", "udp": f"udp://[::1]:{p}/announce"}[transport])
+    make = lambda role, d: clients.REG["libtorrent"](role, torrent, d, "[::1]", port(), f"-{case_number}")
+    seed, leech = make("seed", src.parent), make("leech", out)
+    try:
+        seed.start(); need(wait_for(seed.complete, 30), "libtorrent does not seed")
+        leech.start(); leech.go()
+        need(wait_for(lambda: leech.complete() and same(src, out / "src"), 60, 0.2), "libtorrent did not finish in 60 s", t)
+    finally:
+        seed.stop(); leech.stop(); t.interrupt()
+    return t.text().strip().splitlines()[-1]
+
+
 def scrape(url, raw):
     """(complete, downloaded, incomplete) as the tracker says."""
     quoted = "".join(f"%{b:02x}" for b in raw)
@@ -236,7 +254,9 @@ def dissect():
 
 CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS},
          **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "tracker-http": lambda: tracker_for("http"),
-         "tracker-udp": lambda: tracker_for("udp"), "observe": observe, "dissect": dissect}
+         "tracker-udp": lambda: tracker_for("udp"),
+         "tracker-http-ipv6": lambda: tracker_ipv6("http"), "tracker-udp-ipv6": lambda: tracker_ipv6("udp"),
+         "observe": observe, "dissect": dissect}
 
 
 def main():
