@@ -6,6 +6,7 @@ mod create;
 mod demo;
 mod get;
 mod inspect;
+mod observe;
 mod recheck;
 mod report;
 mod seed;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Get(get::Args),
     Recheck(recheck::Args),
     Tracker(tracker::Args),
+    Observe(observe::Args),
     Report(report::Args),
     Bundle(bundle::Args),
     Verify(verify::Args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
         Command::Get(args) => get::run(args, ctx),
         Command::Recheck(args) => recheck::run(args, ctx),
         Command::Tracker(args) => tracker::run(args, ctx),
+        Command::Observe(args) => observe::run(args, ctx),
         Command::Report(args) => report::run(args, ctx),
         Command::Bundle(args) => bundle::run(args, ctx),
         Command::Verify(args) => verify::run(args, ctx),

@@ -28,6 +28,14 @@ pub(crate) fn message_bar(ctx: &Context, size_bytes: u64) -> ProgressBar {
     bar
 }
 
+/// One line that is written by the caller, for what has no end to count to.
+pub(crate) fn line(ctx: &Context) -> ProgressBar {
+    let bar = hidden_unless_wanted(ctx, 0);
+    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+    bar.set_style(style.expect("the template is well-formed"));
+    bar
+}
+
 fn hidden_unless_wanted(ctx: &Context, size_bytes: u64) -> ProgressBar {
     // A target of standard error hides itself where that is no terminal.
     let target = if ctx.quiet {
