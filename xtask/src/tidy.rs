@@ -181,8 +181,10 @@ fn clippy_bans(complaints: &mut Vec<String>) -> Result<()> {
 fn source(file: &str, text: &str, complaints: &mut Vec<String>) {
     let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines = product.lines().count();
-    let in_tests =
-        file.contains("/tests/") || file.starts_with("fuzz/") || file.contains("/benches/");
+    let in_tests = file.ends_with("/build.rs")
+        || file.contains("/tests/")
+        || file.starts_with("fuzz/")
+        || file.contains("/benches/");
     if lines > FILE_LINES_MAX {
         complaints.push(format!(
             "{file}: {lines} lines without tests; split it by concept"

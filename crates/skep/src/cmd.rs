@@ -8,6 +8,7 @@ mod get;
 mod inspect;
 mod observe;
 mod recheck;
+mod records;
 mod report;
 mod seed;
 mod tracker;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Tracker(tracker::Args),
     Observe(observe::Args),
     Report(report::Args),
+    Records(records::Args),
     Bundle(bundle::Args),
     Verify(verify::Args),
     Completions(completions::Args),
@@ -44,6 +46,7 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
         Command::Tracker(args) => tracker::run(args, ctx),
         Command::Observe(args) => observe::run(args, ctx),
         Command::Report(args) => report::run(args, ctx),
+        Command::Records(args) => records::run(args, ctx),
         Command::Bundle(args) => bundle::run(args, ctx),
         Command::Verify(args) => verify::run(args, ctx),
         Command::Completions(args) => completions::run(args, ctx),
