@@ -1,0 +1,8 @@
+//! The torrent machine, driven by hand: the test is its sockets, its disk and all its peers.
+
+mod asking;
+mod blame;
+mod limits;
+mod meeting;
+mod rig;
+mod serving;
