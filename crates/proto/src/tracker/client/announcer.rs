@@ -7,16 +7,21 @@ use std::{
 };
 
 use skep_wire::{
-    InfoHash, Moment, PeerId,
+    Moment,
     http::{Url, UrlError},
-    tracker::{AnnounceEvent, AnnounceReply, AnnounceRequest, Family},
+    tracker::{AnnounceEvent, AnnounceRequest},
 };
 
-use super::{Ask, NoConnection, Outcome, Question, TrackerFailure, TrackerTiers, UdpPace};
+use super::{Ask, NoConnection, Question, TrackerFailure, TrackerTiers};
 use crate::rng::Rng;
 
 mod asking;
+mod outcome;
+mod types;
+
 use asking::{Asking, Context};
+use outcome::backoff;
+pub use types::{AnnouncerConfig, Event, Mode, TrackerState, Transfer};
 
 /// How many trackers of one torrent are asked; torrents with more name them in vain. Lists in the
 /// wild have up to about a hundred.
@@ -34,125 +39,6 @@ const RETRY_TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// How long a farewell may take.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(6);
-
-/// Whom to announce to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// To the first tracker that answers, in the order of BEP 12: for the engine.
-    Tiers,
-    /// To every tracker by itself: for the observer, who wants to know what each one says.
-    Every,
-}
-
-/// What an announcer is made from.
-#[derive(Debug, Clone)]
-pub struct AnnouncerConfig {
-    /// The torrent.
-    pub info_hash: InfoHash,
-    /// Our peer id.
-    pub peer_id: PeerId,
-    /// Our listening port.
-    pub port: u16,
-    /// The number by which trackers know us again.
-    pub key: u32,
-    /// How many peers are wanted.
-    pub num_want: Option<u32>,
-    /// Whom to announce to.
-    pub mode: Mode,
-    /// What we call ourselves over HTTP.
-    pub user_agent: String,
-    /// The address families that we can send from. Addresses of others are not tried.
-    pub families: Vec<Family>,
-    /// Wished time between announces to one tracker; `None` takes the tracker's own. It is never
-    /// shorter than the tracker's `min interval`, or than its interval where it names no minimum.
-    pub announce_every: Option<Duration>,
-    /// Time until a tracker (or, in tiers, the whole list) that failed is tried again; it doubles
-    /// with each failure, up to an hour.
-    pub retry_after: Duration,
-    /// The retransmission of UDP.
-    pub udp_pace: UdpPace,
-}
-
-impl AnnouncerConfig {
-    /// Sensible values for everything but the torrent and ourselves.
-    pub fn new(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Self {
-        Self {
-            info_hash,
-            peer_id,
-            port,
-            key: 0,
-            num_want: None,
-            mode: Mode::Tiers,
-            user_agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
-            families: vec![Family::V4, Family::V6],
-            announce_every: None,
-            retry_after: Duration::from_secs(30),
-            udp_pace: UdpPace::PATIENT,
-        }
-    }
-}
-
-/// What we say of our transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Transfer {
-    /// Bytes uploaded.
-    pub uploaded: u64,
-    /// Bytes downloaded.
-    pub downloaded: u64,
-    /// Bytes missing.
-    pub left: u64,
-}
-
-/// What happened. Trackers are numbered through all tiers, in the torrent's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A tracker answered.
-    Announced {
-        /// Which.
-        tracker: usize,
-        /// Its address.
-        remote: SocketAddr,
-        /// What for.
-        event: AnnounceEvent,
-        /// What it says.
-        reply: AnnounceReply,
-        /// When it is asked again.
-        next_at: Option<Moment>,
-    },
-    /// A tracker redirects us; the announce goes on there.
-    Redirected {
-        /// Which.
-        tracker: usize,
-        /// Where to.
-        url: Url,
-    },
-    /// A tracker could not be asked, or refused.
-    Failed {
-        /// Which.
-        tracker: usize,
-        /// Its address, if one was tried: the last one.
-        remote: Option<SocketAddr>,
-        /// Why.
-        why: TrackerFailure,
-        /// When it is asked again; `None` where only the end of the list or an event decides.
-        next_at: Option<Moment>,
-    },
-}
-
-/// What is known of one tracker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrackerState {
-    /// Its URL as the torrent names it.
-    pub url: String,
-    /// Its tier, from 0.
-    pub tier: usize,
-    /// Failures since the last answer.
-    pub failures: u32,
-    /// Whether it knows of us: it answered, and was not told that we stopped.
-    pub knows_us: bool,
-    /// Whether it is never asked again: its URL cannot be asked, or it said so (BEP 31).
-    pub given_up: bool,
-}
 
 #[derive(Debug)]
 struct Tracker {
@@ -569,133 +455,6 @@ impl Announcer {
         }
         !self.trackers[tracker].state.given_up
     }
-
-    /// Takes up what the exchanges came to.
-    fn collect(&mut self, now: Moment) {
-        for tracker in 0..self.trackers.len() {
-            let Some((event, asking)) = &mut self.trackers[tracker].asking else {
-                continue;
-            };
-            let event = *event;
-            let (redirects, connection) = (asking.take_redirects(), asking.connection());
-            let outcome = asking.poll_outcome();
-            for url in redirects {
-                self.event(Event::Redirected { tracker, url });
-            }
-            let Some((remote, outcome)) = outcome else {
-                continue;
-            };
-            let entry = &mut self.trackers[tracker];
-            entry.asking = None;
-            entry.connection = connection.or(entry.connection);
-            match (outcome, remote) {
-                (Outcome::Announced(reply), Some(remote)) => {
-                    self.announced(tracker, remote, event, reply, now);
-                }
-                (Outcome::Failed(why), remote) => self.failed(tracker, remote, why, now),
-                (Outcome::Announced(_) | Outcome::Scraped(_) | Outcome::Redirected, _) => {
-                    unreachable!("an announce is answered by an address, and as an announce")
-                }
-            }
-        }
-    }
-
-    fn announced(
-        &mut self,
-        tracker: usize,
-        remote: SocketAddr,
-        event: AnnounceEvent,
-        reply: AnnounceReply,
-        now: Moment,
-    ) {
-        let least = reply.interval_secs_min.unwrap_or(reply.interval_secs);
-        let least = Duration::from_secs(u64::from(least));
-        let interval = Duration::from_secs(u64::from(reply.interval_secs));
-        let wait = self
-            .config
-            .announce_every
-            .map_or(interval.max(least), |wish| wish.max(least));
-        let entry = &mut self.trackers[tracker];
-        entry.state.failures = 0;
-        entry.state.knows_us = event != AnnounceEvent::Stopped;
-        entry.completed_said |= event == AnnounceEvent::Completed;
-        entry.id = reply.tracker_id.clone().or(entry.id.take());
-        entry.not_before = now + least;
-        // Completed while the answer was under way: that event is still to be told.
-        let owes = self.completed && !entry.completed_said;
-        let next_at = (self.phase == Phase::Running).then_some(if owes { now } else { now + wait });
-        match self.config.mode {
-            Mode::Every => entry.next_at = next_at,
-            Mode::Tiers => {
-                self.tiers.promote(tracker);
-                self.pass = None;
-                self.pass_at = next_at;
-                self.passes_failed = 0;
-            }
-        }
-        self.event(Event::Announced {
-            tracker,
-            remote,
-            event,
-            reply,
-            next_at,
-        });
-    }
-
-    fn failed(
-        &mut self,
-        tracker: usize,
-        remote: Option<SocketAddr>,
-        why: TrackerFailure,
-        now: Moment,
-    ) {
-        use skep_wire::tracker::http::RetryIn;
-        let entry = &mut self.trackers[tracker];
-        let wait = match &why {
-            TrackerFailure::Refused {
-                retry_in: Some(RetryIn::Never),
-                ..
-            } => {
-                entry.state.given_up = true;
-                None
-            }
-            TrackerFailure::Refused {
-                retry_in: Some(RetryIn::Minutes(minutes)),
-                ..
-            } => {
-                let asked = Duration::from_secs(u64::from(*minutes) * 60);
-                Some(asked.clamp(self.config.retry_after, RETRY_TIME_MAX))
-            }
-            _ => Some(backoff(self.config.retry_after, entry.state.failures)),
-        };
-        entry.state.failures = entry.state.failures.saturating_add(1);
-        let wait = wait.filter(|_| self.phase == Phase::Running);
-        let mut next_at = None;
-        match self.config.mode {
-            Mode::Every => {
-                next_at = wait.map(|wait| now + wait);
-                entry.next_at = next_at;
-            }
-            Mode::Tiers => {
-                if let Some(pass) = &mut self.pass {
-                    pass.at += 1;
-                }
-            }
-        }
-        self.event(Event::Failed {
-            tracker,
-            remote,
-            why,
-            next_at,
-        });
-    }
-
-    fn event(&mut self, event: Event) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
-    }
 }
 
 impl Tracker {
@@ -717,11 +476,4 @@ impl Tracker {
             not_before: Moment::ZERO,
         }
     }
-}
-
-/// `first`, doubled with each failure before.
-fn backoff(first: Duration, failures: u32) -> Duration {
-    first
-        .saturating_mul(1 << failures.min(16))
-        .min(RETRY_TIME_MAX.max(first))
 }
