@@ -105,6 +105,7 @@ pub fn select(files: &dyn Files) -> Result<Selection, Failure> {
     let key = operator_key(files)?;
     let ledger = LedgerReader::open(files, &key)?;
     let records = read_records(files, &ledger)?;
+    ends_with_mark(&records)?;
     let report = make_report(&records, &ledger, &key)?;
     let mut chosen: Vec<(String, u64)> = Vec::new();
     let mut paths = ledger.paths();
@@ -133,6 +134,27 @@ pub fn select(files: &dyn Files) -> Result<Selection, Failure> {
         records: ledger.size(),
         uncovered: ledger.uncovered(),
     })
+}
+
+/// Records after a run's last mark could not be replayed from what the mark covers. A ledger that
+/// is opened again puts a mark behind them.
+fn ends_with_mark(records: &[(u64, Record)]) -> Result<(), Failure> {
+    let mut at = records.iter().peekable();
+    while let Some((index, record)) = at.next() {
+        let last = at.peek().is_none_or(|(_, next)| next.run != record.run);
+        if last && !matches!(record.body, Body::Mark { .. } | Body::RunStarted { .. }) {
+            let (kind, run) = (record.body.kind().to_owned(), record.run);
+            let why =
+                "the last record of a run is a mark; let the observation go on, or open it again";
+            return Err(Failure::Place {
+                index: *index,
+                kind,
+                run,
+                why,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The report of the records that the checkpoint covers.

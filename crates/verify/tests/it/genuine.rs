@@ -1,0 +1,115 @@
+//! What an honest operator bundles verifies, and what was checked is said.
+
+use skep_evidence::ledger::{Policy, SigningKey};
+use skep_evidence::record::Body;
+use skep_verify::{Verdict, verify};
+
+use crate::observation::{Line, OBSERVER, bundle, judge, key, run, simulated};
+
+#[test]
+fn an_honest_bundle_verifies_and_every_check_was_made() {
+    let run = run();
+    let outcome = judge(std::slice::from_ref(&run));
+    assert!(outcome.verified(), "{outcome}");
+    assert!(
+        outcome
+            .checks
+            .iter()
+            .all(|check| matches!(check.verdict, Verdict::Holds(_)))
+    );
+    let parts: Vec<&str> = outcome
+        .checks
+        .iter()
+        .map(|check| check.part.as_str())
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            "container",
+            "MANIFEST",
+            "ledger",
+            "records",
+            "contents",
+            "run 1 replay",
+            "run 1 journal",
+            "run 1 capture",
+            "run 1 sent bytes",
+            "run 1 retained bytes",
+            "report"
+        ]
+    );
+    // The run has something of every kind to check.
+    let count = |wanted: fn(&Body) -> bool| {
+        run.lines
+            .iter()
+            .filter(|line| matches!(line, Line::Machine(record) if wanted(&record.body)))
+            .count()
+    };
+    assert!(count(|body| matches!(body, Body::Verified { .. })) >= 2);
+    assert!(count(|body| matches!(body, Body::Refuted { .. })) >= 1);
+    assert!(count(|body| matches!(body, Body::ClaimedGain { .. })) >= 2);
+    assert!(count(|body| matches!(body, Body::AttemptFailed { .. })) >= 3);
+}
+
+#[test]
+fn what_is_not_shown_stands_beside_every_check() {
+    let outcome = judge(&[run()]);
+    let text = outcome.to_string();
+    assert!(text.starts_with("Without --policy, the keys found in the bundle prove only"));
+    assert!(text.contains("wrote both directions of a conversation himself: peers sign nothing"));
+    assert!(text.ends_with("VERIFIED: every check that could be made holds.\n"));
+    for check in &outcome.checks {
+        assert!(text.contains(check.does_not_show), "{}", check.part);
+    }
+}
+
+#[test]
+fn the_same_runs_make_the_same_bundle() {
+    assert_eq!(bundle(&[run()]), bundle(&[run()]));
+}
+
+#[test]
+fn two_runs_of_one_ledger_are_replayed_one_after_the_other() {
+    let outcome = judge(&[run(), simulated(2)]);
+    assert!(outcome.verified(), "{outcome}");
+    assert!(
+        outcome
+            .checks
+            .iter()
+            .any(|check| check.part == "run 2 replay")
+    );
+}
+
+#[test]
+fn a_policy_says_whom_the_reader_trusts() {
+    let bundle = bundle(&[run()]);
+    let policy = |key: &SigningKey, quorum: &str| {
+        let text = format!("log {}\n{quorum}\n", key.verifier().encode());
+        Policy::parse(text.as_bytes()).unwrap()
+    };
+    let trusted = verify(bundle.clone(), Some(&policy(&key(), "quorum none")));
+    assert!(trusted.verified(), "{trusted}");
+    assert!(!trusted.to_string().contains("Without --policy"));
+
+    let stranger = SigningKey::new(OBSERVER, [8; 32]).unwrap();
+    let refused = verify(bundle.clone(), Some(&policy(&stranger, "quorum none")));
+    assert_eq!(refused.failure().unwrap().0.part, "policy");
+
+    let witness = SigningKey::witness("witness.example", [9; 32]).unwrap();
+    let wants = format!("witness w {}\nquorum w", witness.verifier().encode());
+    let unwitnessed = verify(bundle, Some(&policy(&key(), &wants)));
+    assert_eq!(unwitnessed.failure().unwrap().0.part, "policy");
+}
+
+#[test]
+fn the_outcome_as_json_is_json() {
+    let outcome = judge(&[run()]);
+    let json: serde_json::Value = serde_json::from_str(&outcome.to_json()).unwrap();
+    assert_eq!(json["verified"], true);
+    assert_eq!(json["policy"], false);
+    assert_eq!(
+        json["checks"].as_array().unwrap().len(),
+        outcome.checks.len()
+    );
+    assert_eq!(json["checks"][0]["result"], "holds");
+}

@@ -1,0 +1,396 @@
+//! An observation in memory: a simulated run, laid out as the store lays it out, and bundled. Whoever
+//! holds the operator's key can change anything in it and lay it out again: so do the forgeries.
+
+use std::{cell::Cell, collections::BTreeMap, sync::OnceLock};
+
+use skep_evidence::{
+    bundle::build,
+    capture::{Packet, Renderer, Section},
+    clock::ClockSample,
+    file::{FileError, FileOp, Files},
+    journal::{CaptureOffset, Entry, Input, frame},
+    ledger::{Ledger, SigningKey},
+    record::{Body, FORMAT, Record},
+};
+use skep_hash::{Sha256Digest, sha256};
+use skep_observe::{Config, Replay, Target};
+use skep_verify::{Outcome, contents, select, verify};
+
+use crate::{
+    content::Content,
+    strangers::Client,
+    world::{World, config, host},
+};
+
+/// The observer's name.
+pub(crate) const OBSERVER: &str = "observer.example/skep";
+const VERSION: &str = "0.1.0";
+
+/// The operator's key: whoever forges has it too.
+pub(crate) fn key() -> SigningKey {
+    SigningKey::new(OBSERVER, [7; 32]).unwrap()
+}
+
+/// A line of the ledger, as the operator writes it.
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are records")]
+pub(crate) enum Line {
+    /// A record of the machine.
+    Machine(Record),
+    /// A mark after so many entries.
+    Mark(usize),
+    /// A crash was found when the ledger was opened again.
+    Cut,
+}
+
+/// One run: what the journal says with the bytes, and what the ledger says.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) config: Config,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) torrents: Vec<Vec<u8>>,
+    pub(crate) log: Vec<(Entry, Vec<u8>)>,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// An observation's folder.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Files for Memory {
+    fn read(&self, path: &str, _len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
+        Ok(self.files.get(path).cloned())
+    }
+
+    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
+        let bytes = self.files.get(path).map_or(&[][..], Vec::as_slice);
+        let from = bytes.len().min(offset as usize);
+        Ok(bytes[from..bytes.len().min(from + len)].to_vec())
+    }
+
+    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
+        Ok(self.files.get(path).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
+        let prefix = format!("{path}/");
+        let below = self
+            .files
+            .keys()
+            .filter_map(|known| known.strip_prefix(&prefix));
+        let mut names: Vec<String> = below
+            .filter_map(|rest| rest.split('/').next())
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+impl Memory {
+    fn apply(&mut self, ops: &[FileOp]) {
+        for op in ops {
+            match op {
+                FileOp::Write {
+                    path,
+                    offset,
+                    bytes,
+                } => {
+                    let file = self.files.entry(path.clone()).or_default();
+                    file.resize(file.len().max(*offset as usize + bytes.len()), 0);
+                    file[*offset as usize..][..bytes.len()].copy_from_slice(bytes);
+                }
+                FileOp::Truncate { path, len } => {
+                    self.files
+                        .entry(path.clone())
+                        .or_default()
+                        .truncate(*len as usize);
+                }
+                FileOp::Replace { path, bytes } => {
+                    self.files.insert(path.clone(), bytes.clone());
+                }
+                FileOp::Delete { path } => {
+                    self.files.remove(path);
+                }
+                FileOp::CreateDir { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => {}
+            }
+        }
+    }
+}
+
+/// A seeder, a downloader that gains pieces, one that claims all and chokes, one that sends garbage, one
+/// that is silent, and two where nobody is.
+pub(crate) fn simulated(run: u32) -> Run {
+    let content = Content::new(6 * 32_768 + 9_000, 32_768, &[]);
+    let torrent = torrent_of(&content);
+    let mut config = config();
+    config.run = run;
+    config.endpoints = (1..=7).map(|n| (0, host(n))).collect();
+    config.revisit_secs = 20;
+    config.visit_secs = 8;
+    let mut world = World::new(config.clone(), vec![content.target.clone()]);
+    let of = || content.clone();
+    let (seeder, leecher, miser, liar) = (of(), of(), of(), of());
+    world.takes(host(1), move || {
+        Client::seeder(&seeder).named(b"-LT2110-seederseeder")
+    });
+    world.takes(host(2), move || {
+        Client::seeder(&leecher)
+            .with_pieces(&[0, 2])
+            .gaining(&[(1, 3), (3, 4)])
+    });
+    world.takes(host(3), move || Client::seeder(&miser).choking());
+    world.takes(host(4), move || {
+        Client::seeder(&liar).forging(|_, bytes| bytes.iter().map(|byte| !byte).collect())
+    });
+    world.hosts.insert(host(5), crate::world::Host::Silent);
+    world.run_until(40);
+    world.stop();
+    let log: Vec<(Entry, Vec<u8>)> = world
+        .log()
+        .map(|(entry, bytes, _)| (entry.clone(), bytes.to_vec()))
+        .collect();
+    let targets = vec![content.target.clone()];
+    let mut run = Run {
+        config,
+        targets,
+        torrents: vec![torrent],
+        log,
+        lines: vec![],
+    };
+    run.point_at_capture();
+    run.lines = run.honest_lines(40);
+    run
+}
+
+/// The torrent file: the bytes that [`Content`] has the digest of.
+fn torrent_of(content: &Content) -> Vec<u8> {
+    let metainfo = &content.target.metainfo;
+    let draft = skep_wire::metainfo::Draft {
+        info: metainfo.info.clone(),
+        tiers: metainfo.tiers.clone(),
+        web_seeds: vec![],
+        comment: None,
+        created_by: None,
+        creation_date: None,
+    };
+    let torrent = draft.encode().unwrap();
+    assert_eq!(sha256(&torrent), content.target.torrent);
+    torrent
+}
+
+impl Run {
+    /// Gives every entry the offset at which its bytes stand in the capture.
+    pub(crate) fn point_at_capture(&mut self) {
+        let (mut renderer, _) = Renderer::new(&self.section());
+        for (entry, bytes) in &mut self.log {
+            renderer.learn(entry).unwrap();
+            if let Some((packet, ..)) = Packet::of(&entry.input) {
+                let (offset, _) = renderer.packet(entry.at, packet, bytes).unwrap();
+                *capture_of(&mut entry.input) = offset;
+            }
+        }
+    }
+
+    fn section(&self) -> Section {
+        Section {
+            observer: OBSERVER.into(),
+            run: self.config.run,
+            version: VERSION.into(),
+        }
+    }
+
+    /// What an honest driver writes of this journal, with a mark after every `every` entries.
+    pub(crate) fn honest_lines(&self, every: usize) -> Vec<Line> {
+        let mut replay = Replay::new(self.config.clone(), self.targets.clone());
+        let mut lines = Vec::new();
+        for (count, (entry, bytes)) in (1..).zip(&self.log) {
+            let step = replay.step(entry, bytes).unwrap();
+            lines.extend(step.records.into_iter().map(Line::Machine));
+            if count % every == 0 && count < self.log.len() {
+                lines.push(Line::Mark(count));
+            }
+        }
+        lines.push(Line::Mark(self.log.len()));
+        lines
+    }
+
+    /// The place of the first machine record that `wanted` accepts.
+    pub(crate) fn place(&self, wanted: impl Fn(&Body) -> bool) -> usize {
+        let found = self.lines.iter().position(|line| match line {
+            Line::Machine(record) => wanted(&record.body),
+            Line::Mark(_) | Line::Cut => false,
+        });
+        found.expect("the run has such a record")
+    }
+
+    /// The record at a place.
+    pub(crate) fn record(&mut self, place: usize) -> &mut Record {
+        match &mut self.lines[place] {
+            Line::Machine(record) => record,
+            Line::Mark(_) | Line::Cut => panic!("a record is at {place}"),
+        }
+    }
+}
+
+fn capture_of(input: &mut Input) -> &mut CaptureOffset {
+    match input {
+        Input::Received { capture, .. }
+        | Input::Sent { capture, .. }
+        | Input::Datagram { capture, .. }
+        | Input::DatagramSent { capture, .. } => capture,
+        _ => panic!("an entry with bytes"),
+    }
+}
+
+/// Lays runs out as a folder, signed by the operator.
+pub(crate) fn lay_out(runs: &[Run]) -> Memory {
+    let (mut ledger, commit) = Ledger::create(key());
+    let mut folder = Memory::default();
+    folder.apply(&commit.ops);
+    let vkey = format!("{}\n", key().verifier().encode());
+    folder
+        .files
+        .insert("operator.vkey".into(), vkey.into_bytes());
+    for run in runs {
+        lay_out_run(run, &mut ledger, &mut folder);
+    }
+    folder
+}
+
+fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
+    let number = run.config.run;
+    let config = run.config.encode();
+    let blob = |folder: &mut Memory, bytes: &[u8]| -> Sha256Digest {
+        let digest = sha256(bytes);
+        folder
+            .files
+            .insert(contents::blob_path(&digest), bytes.to_vec());
+        digest
+    };
+    let Input::Clock(mut clock) = run.log[0].0.input else {
+        panic!("a run begins with the clock")
+    };
+    let started = Body::RunStarted {
+        format: FORMAT,
+        observer: OBSERVER.into(),
+        version: VERSION.into(),
+        binary: sha256(b"the observer's binary"),
+        build: "test".into(),
+        config: blob(folder, &config),
+        targets: run
+            .torrents
+            .iter()
+            .map(|torrent| blob(folder, torrent))
+            .collect(),
+    };
+    let (mut renderer, mut capture) = Renderer::new(&run.section());
+    // Lengths of journal and capture after each entry.
+    let mut journal = Vec::new();
+    let mut lens = vec![(0, capture.len())];
+    let mut clocks: Vec<ClockSample> = vec![clock];
+    for (entry, bytes) in &run.log {
+        if let Input::Clock(sample) = entry.input {
+            clock = sample;
+        }
+        clocks.push(clock);
+        renderer.learn(entry).unwrap();
+        if let Some((packet, ..)) = Packet::of(&entry.input) {
+            capture.extend(renderer.packet(entry.at, packet, bytes).unwrap().1);
+        }
+        journal.extend(frame(&entry.encode()));
+        lens.push((journal.len(), capture.len()));
+    }
+    let at = run.log[0].0.at;
+    append(
+        ledger,
+        &Record {
+            run: number,
+            at,
+            utc: clock.utc(at),
+            body: started,
+            unknown: vec![],
+        },
+    );
+    folder.apply(&ledger.checkpoint().ops);
+    let last = Cell::new(at);
+    for line in &run.lines {
+        match line {
+            Line::Machine(record) => {
+                last.set(record.at);
+                append(ledger, record);
+            }
+            Line::Mark(entries) => {
+                let (journal_len, capture_len) = lens[*entries];
+                let body = Body::Mark {
+                    journal_len: journal_len as u64,
+                    journal: sha256(&journal[..journal_len]),
+                    capture_len: capture_len as u64,
+                    capture: sha256(&capture[..capture_len]),
+                };
+                append(
+                    ledger,
+                    &by_driver(number, last.get(), &clocks[*entries], body),
+                );
+                folder.apply(&ledger.checkpoint().ops);
+            }
+            Line::Cut => {
+                let body = Body::RunCut {
+                    journal_cut: 9,
+                    capture_cut: 0,
+                    ledger_cut: 70,
+                };
+                append(ledger, &by_driver(number, last.get(), &clock, body));
+            }
+        }
+    }
+    folder.files.insert(contents::journal_path(number), journal);
+    folder.files.insert(contents::capture_path(number), capture);
+}
+
+fn by_driver(run: u32, at: skep_wire::Moment, clock: &ClockSample, body: Body) -> Record {
+    Record {
+        run,
+        at,
+        utc: clock.utc(at),
+        body,
+        unknown: vec![],
+    }
+}
+
+fn append(ledger: &mut Ledger, record: &Record) {
+    ledger.append(&record.encode()).unwrap();
+}
+
+/// The files of the bundle of a folder.
+pub(crate) fn bundle_files(folder: &Memory) -> BTreeMap<String, Vec<u8>> {
+    let selection = select(folder).unwrap();
+    let mut files: BTreeMap<String, Vec<u8>> = selection
+        .files
+        .iter()
+        .map(|(path, len)| (path.clone(), folder.files[path][..*len as usize].to_vec()))
+        .collect();
+    for (name, bytes) in selection.report.files() {
+        files.insert(contents::report_path(name), bytes.to_vec());
+    }
+    files
+}
+
+/// The bundle of runs, honest or not, as their operator makes it.
+pub(crate) fn bundle(runs: &[Run]) -> Vec<u8> {
+    build(&bundle_files(&lay_out(runs))).unwrap()
+}
+
+/// What a stranger says of it.
+pub(crate) fn judge(runs: &[Run]) -> Outcome {
+    verify(bundle(runs), None)
+}
+
+/// One run, simulated once for all tests.
+pub(crate) fn run() -> Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
+    RUN.get_or_init(|| simulated(1)).clone()
+}
