@@ -117,7 +117,7 @@ pub const URLS_MAX: usize = 1_000;
 /// Longer URLs are left out.
 pub const URL_BYTES_MAX: usize = 4 * 1024;
 
-/// How many warnings on one torrent are kept, besides [`bencode::NOTED_MAX`] on its encoding.
+/// How many warnings on one torrent are kept, besides [`NOTED_MAX`](crate::bencode::NOTED_MAX) on its encoding.
 pub const WARNINGS_MAX: usize = 200;
 
 /// A part of one file that a range of the content covers.

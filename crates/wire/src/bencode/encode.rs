@@ -174,7 +174,7 @@ impl Encoder {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dict(BTreeMap<Vec<u8>, Item>);
 
-/// An owned value, for building. What was received is a [`Node`].
+/// An owned value, for building. What was received is a [`Node`](super::Node).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// An integer.

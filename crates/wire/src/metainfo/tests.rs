@@ -381,6 +381,43 @@ fn warnings_stop_at_the_limit() {
     assert_eq!(got.warnings.len(), WARNINGS_MAX);
 }
 
+#[test]
+fn a_url_beyond_the_limit_is_left_out() {
+    let url = |len: usize| format!("http://{}", "u".repeat(len - 7));
+    let root = |len| Dict::new().with("announce", url(len));
+    let info = || info_dict().with("length", 5);
+    assert_eq!(read(info(), root(URL_BYTES_MAX)).tiers.len(), 1);
+    let got = read(info(), root(URL_BYTES_MAX + 1));
+    assert_eq!(got.tiers.len(), 0);
+    assert_eq!(got.warnings, [Warning::FieldIgnored { field: "announce" }]);
+}
+
+#[test]
+fn more_files_or_pieces_than_the_limits_are_refused() {
+    let refused = |info: Dict| Metainfo::from_bytes(&Dict::new().with("info", info).encode());
+    let entry = |n: usize| {
+        Dict::new()
+            .with("length", 0)
+            .with("path", Item::list([n.to_string()]))
+    };
+    let files = Item::list((0..=FILES_MAX).map(entry));
+    let (got, limit) = (FILES_MAX + 1, FILES_MAX);
+    let expected = MetainfoError::TooManyFiles { got, limit };
+    assert_eq!(refused(info_dict().with("files", files)), Err(expected));
+
+    let count = u64::from(PIECES_MAX) + 1;
+    let info = Dict::new()
+        .with("length", i64::try_from(count).unwrap())
+        .with("name", "x")
+        .with("piece length", 1)
+        .with("pieces", vec![7; count as usize * 20]);
+    let expected = MetainfoError::TooManyPieces {
+        got: count,
+        limit: PIECES_MAX,
+    };
+    assert_eq!(refused(info), Err(expected));
+}
+
 fn any_name() -> impl Strategy<Value = String> {
     "[a-zé ]{0,6}[a-z]".prop_filter("device names", |name| {
         !matches!(&**name, "con" | "prn" | "aux" | "nul")
