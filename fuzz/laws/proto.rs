@@ -9,11 +9,18 @@ use skep_wire::{
     peer::{Reserved, ext::ExtHandshake},
 };
 
+#[path = "proto_tracker.rs"]
+pub(crate) mod tracker;
+
 /// A target's name and its law.
 pub(crate) type Law = (&'static str, fn(&[u8]));
 
 /// Every target on machines of this crate.
-pub(crate) const LAWS: &[Law] = &[("peer_conn", peer_conn)];
+pub(crate) const LAWS: &[Law] = &[
+    ("peer_conn", peer_conn),
+    ("tracker_client", tracker::client),
+    ("tracker_server", tracker::server),
+];
 
 /// However a stream is cut, a connection says, sends and reads the same; and what it keeps is bounded
 /// by the message that is arriving.
