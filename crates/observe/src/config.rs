@@ -43,7 +43,8 @@ Every endpoint that a tracker lists, that a peer names by peer exchange, that th
 is named as listening port on an incoming connection is contacted, in the order in which it was first \
 named, except those with port 0 and those with an unspecified, multicast or broadcast address; while \
 'conns max' connections that we opened stand, the rest wait in that order. \
-A visit lasts at most 'visit secs' (in whole mode, as long as verified pieces keep coming); the next one \
+A visit lasts 'visit secs', and longer while blocks of a piece that was begun keep coming (in whole mode, \
+of any piece); the next one \
 begins 'revisit secs' after its end, twice as long after each visit in a row without a handshake, up to \
 one hour. \
 An incoming connection is kept while it lasts, and counts as a visit of its own, and as another after \

@@ -68,6 +68,7 @@ pub use swarm::{
     BACKOFF_SECS_MAX, ENDPOINTS_PER_TARGET_MAX, NAMED_AGAIN_SECS, NAMERS_PER_ENDPOINT_MAX,
 };
 pub use talk::{BYTES_UNASKED_MAX, PEX_NAMED_PER_CONN_MAX, REFUSALS_PER_VISIT_MAX};
+pub use visit::{LINGER_SECS_MAX, PIECE_PAUSE_SECS_MAX};
 
 /// A swarm to watch.
 #[derive(Debug, Clone, PartialEq, Eq)]

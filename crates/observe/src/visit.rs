@@ -24,6 +24,13 @@ use crate::{
     talk::Talk,
 };
 
+/// Seconds for which the end of a visit waits for blocks that were asked for: they are on their way,
+/// and would be missing from the record of what was delivered.
+pub const LINGER_SECS_MAX: u64 = 3;
+
+/// Seconds without a block after which a piece that was begun no longer keeps a visit from ending.
+pub const PIECE_PAUSE_SECS_MAX: u64 = 10;
+
 /// Where in a handshake the info-hash ends.
 const INFO_HASH_END: usize = 48;
 
@@ -39,6 +46,8 @@ pub(crate) struct Visit {
     output: Outgoing,
     /// When the visit, or on an incoming connection the round, ends as planned.
     ends_at: Option<Moment>,
+    /// How it ends as soon as nothing is on its way any more, or then.
+    leaving: Option<(CloseKind, Moment)>,
 }
 
 enum Phase {
@@ -66,6 +75,7 @@ impl Visit {
             input: Incoming::default(),
             output: Outgoing::default(),
             ends_at: None,
+            leaving: None,
         }
     }
 
@@ -83,6 +93,7 @@ impl Visit {
             input: Incoming::default(),
             output: Outgoing::default(),
             ends_at: None,
+            leaving: None,
         }
     }
 
@@ -136,6 +147,7 @@ impl Visit {
             return;
         };
         let end = talk.hear(&mut self.input, fresh, &mut self.memory, env);
+        let end = end.or_else(|| self.left(env));
         self.flush(end, env);
     }
 
@@ -157,7 +169,7 @@ impl Visit {
             Phase::Unnamed { until, .. } => (*until <= now).then_some(CloseKind::UsIdle),
             Phase::Talking(talk) => talk.timeout(&self.input, &mut self.memory, env),
         };
-        let end = end.or_else(|| self.plan(env));
+        let end = end.or_else(|| self.plan(env)).or_else(|| self.left(env));
         self.flush(end, env);
     }
 
@@ -166,7 +178,10 @@ impl Visit {
         match &self.phase {
             Phase::Connecting | Phase::Over { .. } => None,
             Phase::Unnamed { until, .. } => Some(*until),
-            Phase::Talking(talk) => talk.next_timeout().into_iter().chain(self.ends_at).min(),
+            Phase::Talking(talk) => {
+                let end = self.leaving.map_or(self.ends_at, |(_, by)| Some(by));
+                talk.next_timeout().into_iter().chain(end).min()
+            }
         }
     }
 
@@ -188,6 +203,29 @@ impl Visit {
         self.phase = Phase::Over { joined };
     }
 
+    /// Ends the visit from our side, once the blocks that were asked for have come.
+    pub(crate) fn leave(&mut self, how: CloseKind, env: &mut Env<'_>) {
+        if let Phase::Talking(talk) = &mut self.phase
+            && talk.awaits_blocks()
+        {
+            talk.stop_asking();
+            let by = env.notes.now + Duration::from_secs(LINGER_SECS_MAX);
+            self.leaving.get_or_insert((how, by));
+        } else {
+            self.close(how, env);
+        }
+    }
+
+    /// How a visit ends that we leave, when it may.
+    fn left(&self, env: &Env<'_>) -> Option<CloseKind> {
+        let (how, by) = self.leaving?;
+        match &self.phase {
+            Phase::Talking(talk) if talk.awaits_blocks() && env.notes.now < by => None,
+            Phase::Talking(_) => Some(how),
+            Phase::Connecting | Phase::Unnamed { .. } | Phase::Over { .. } => None,
+        }
+    }
+
     fn talk(&mut self, swarm: usize, reached: Reached, env: &mut Env<'_>) {
         self.swarm = Some(swarm);
         let secs = env.world.config.visit_secs.into();
@@ -198,21 +236,32 @@ impl Visit {
         self.phase = Phase::Talking(Box::new(talk));
     }
 
-    /// Ends the visit when its planned time is over. An incoming connection begins another round:
-    /// it cannot be made again from here.
+    /// Ends the visit when its planned time is over and no piece is coming. An incoming connection
+    /// begins another round: it cannot be made again from here.
     fn plan(&mut self, env: &mut Env<'_>) -> Option<CloseKind> {
         let now = env.notes.now;
+        if self.leaving.is_some() {
+            return None;
+        }
         let (config, at) = (&env.world.config, self.ends_at.filter(|at| *at <= now)?);
         let Phase::Talking(talk) = &mut self.phase else {
             return None;
         };
         let lasts = Duration::from_secs(config.visit_secs.into());
-        if config.whole && talk.progress_at() + lasts > now {
-            self.ends_at = Some(talk.progress_at() + lasts);
+        let pause = Duration::from_secs(PIECE_PAUSE_SECS_MAX);
+        let patience = if config.whole {
+            lasts.max(pause)
+        } else {
+            pause
+        };
+        let wanted = talk.is_fetching() || config.whole;
+        if wanted && talk.progress_at() + patience > now {
+            self.ends_at = Some(talk.progress_at() + patience);
             return None;
         }
         if !self.incoming {
-            return Some(CloseKind::UsDone);
+            self.leave(CloseKind::UsDone, env);
+            return None;
         }
         self.ends_at = Some(at + lasts + Duration::from_secs(config.revisit_secs.max(1).into()));
         talk.begin_round(&self.input, &mut self.memory, env)

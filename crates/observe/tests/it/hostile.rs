@@ -425,6 +425,10 @@ fn we_never_upload() {
 fn no_code_here_sends_a_block() {
     let sources = [
         include_str!("../../src/talk.rs"),
+        include_str!("../../src/talk/asking.rs"),
+        include_str!("../../src/talk/book.rs"),
+        include_str!("../../src/observer/acts.rs"),
+        include_str!("../../src/observer/entries.rs"),
         include_str!("../../src/visit.rs"),
         include_str!("../../src/observer.rs"),
         include_str!("../../src/desk.rs"),

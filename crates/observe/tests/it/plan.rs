@@ -7,11 +7,11 @@ use skep_evidence::{
     record::{Body, CloseKind},
 };
 use skep_observe::Action;
-use skep_wire::Moment;
+use skep_wire::{Moment, peer::Message};
 
 use crate::{
     content::Content,
-    strangers::{Client, HttpTracker, Mute},
+    strangers::{Client, HttpTracker, Mute, Script, handshake, messages},
     world::{Host, World, config, host},
 };
 
@@ -254,4 +254,99 @@ fn two_swarms_are_watched_at_once() {
         .collect();
     joined.sort_unstable();
     assert_eq!(joined, [0, 1, 1]);
+}
+
+/// The run shall end while blocks are on their way: they are waited for, recorded as delivered, and
+/// no more are asked for. What the other end says that it uploaded, and our ledger, agree.
+#[test]
+fn blocks_on_their_way_are_not_lost_at_the_end() {
+    let content = Content::new(8 * 1_048_576, 1_048_576, &[]);
+    let mut config = config();
+    config.endpoints = vec![(0, host(1))];
+    config.whole = true;
+    let mut world = World::new(config, vec![content.target.clone()]);
+    let client = content.clone();
+    world.takes(host(1), move || Client::seeder(&client));
+    world.stop_after(Duration::from_millis(300));
+    world.run_until(10);
+    assert!(world.is_over());
+    let bodies = world.bodies();
+    let count = |what: fn(&Body) -> bool| bodies.iter().filter(|body| what(body)).count();
+    let delivered = count(|body| matches!(body, Body::Delivered { .. }));
+    let requests = world
+        .sent
+        .values()
+        .flat_map(|sent| sent[68..].windows(5))
+        .filter(|part| **part == [0, 0, 0, 13, 6])
+        .count();
+    assert!(delivered > 16, "{delivered}");
+    assert_eq!(
+        delivered, requests,
+        "every block that was asked for came and is recorded"
+    );
+    assert!(
+        count(|body| matches!(body, Body::Verified { .. })) < 8,
+        "the run was cut short"
+    );
+}
+
+/// A peer that never answers does not keep the run from ending.
+#[test]
+fn a_stop_waits_only_a_moment_for_blocks() {
+    let content = Content::small(&[]);
+    let mut config = config();
+    config.endpoints = vec![(0, host(1))];
+    let mut world = World::new(config, vec![content.target.clone()]);
+    let hash = content.target.metainfo.info_hash;
+    world.takes(host(1), move || {
+        let claims = messages(&[Message::HaveAll, Message::Unchoke]);
+        let said = [handshake(hash, b"-XX0001-abcdefghijkl"), claims];
+        Script::new([(0, said.concat())])
+    });
+    world.stop_after(Duration::from_secs(2));
+    world.run_until(4);
+    assert!(!world.is_over());
+    world.run_until(6);
+    assert!(world.is_over());
+    let bodies = world.bodies();
+    let ended = |body: &Body| {
+        matches!(
+            body,
+            Body::Closed {
+                how: CloseKind::UsStopped,
+                ..
+            }
+        )
+    };
+    assert!(bodies.iter().any(ended));
+}
+
+/// A piece that keeps coming is not cut off by the end of a visit.
+#[test]
+fn a_visit_lasts_as_long_as_its_piece_keeps_coming() {
+    let content = Content::new(2 * 131_072, 131_072, &[]);
+    let mut config = config();
+    config.endpoints = vec![(0, host(1))];
+    config.visit_secs = 5;
+    let mut world = World::new(config, vec![content.target.clone()]);
+    let (hash, all) = (content.target.metainfo.info_hash, content.clone());
+    world.takes(host(1), move || {
+        let claims = messages(&[Message::Bitfield(&[0b1000_0000]), Message::Unchoke]);
+        let hello = [handshake(hash, b"-XX0001-abcdefghijkl"), claims].concat();
+        let piece = skep_wire::PieceIndex(0);
+        let blocks = skep_wire::piece::blocks_of(piece, 131_072)
+            .zip(1u64..)
+            .map(|(block, n)| {
+                let mut out = Message::Piece(block).to_bytes();
+                out.extend(all.block(block));
+                (n * 4_000, out)
+            });
+        Script::new(std::iter::once((0, hello)).chain(blocks.collect::<Vec<_>>()))
+    });
+    world.run_until(60);
+    let verified = |body: &Body| matches!(body, Body::Verified { .. });
+    assert_eq!(
+        world.bodies().iter().filter(|body| verified(body)).count(),
+        1
+    );
 }

@@ -203,6 +203,10 @@ impl World {
         assert!(self.observer.is_over(), "the run ends when it is stopped");
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.observer.is_over()
+    }
+
     /// The records so far, after a replay has made the same ones.
     pub(crate) fn records(&self) -> Vec<Record> {
         let mut replay = Replay::new(self.config.clone(), self.targets.clone());
