@@ -68,8 +68,8 @@ impl Honest {
     ) -> Self {
         let mut peer_id = PeerId(*b"-SK0001-000000000000");
         net.rng().fill(&mut peer_id.0[8..]);
-        let (info_hash, size_bytes) = (content.info_hash, content.size_bytes());
-        let mut config = TorrentConfig::new(info_hash, peer_id, content.piece_len, size_bytes);
+        let (info_hash, size_bytes) = (content.info_hash(), content.size_bytes());
+        let mut config = TorrentConfig::new(info_hash, peer_id, content.piece_len(), size_bytes);
         config.have = have.clone();
         config.listen_port = Some(net.addr(host).port());
         config.seed = net.rng().next_u64();
@@ -240,7 +240,7 @@ impl Honest {
             return;
         };
         let wants = self.desk.digests.remove(&piece).unwrap_or(false);
-        let good = sha1(&bytes) == self.desk.content.pieces[piece.0 as usize];
+        let good = self.desk.content.is_piece(piece, &bytes);
         let digests = |on: bool| -> Vec<Sha1Digest> {
             if on {
                 bytes.chunks(BLOCK_LEN as usize).map(sha1).collect()

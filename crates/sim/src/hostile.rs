@@ -152,11 +152,11 @@ impl Hostile {
             };
         }
         let config = PeerConfig {
-            info_hash: self.content.info_hash,
+            info_hash: self.content.info_hash(),
             peer_id: self.peer_id,
             reserved: Reserved::OURS,
             piece_count: self.content.piece_count(),
-            piece_len: self.content.piece_len,
+            piece_len: self.content.piece_len(),
             size_bytes: self.content.size_bytes(),
             ext: None,
             outgoing,
@@ -206,7 +206,7 @@ impl Hostile {
     fn attack(&self) -> Vec<u8> {
         let handshake = Handshake {
             reserved: Reserved::default(),
-            info_hash: self.content.info_hash,
+            info_hash: self.content.info_hash(),
             peer_id: self.peer_id,
         };
         let mut out = handshake.encode().to_vec();

@@ -9,6 +9,7 @@
 //! - [`net`]: time, hosts, streams, faults
 //! - [`lone`]: one connection machine against a script ([`Sim`])
 //! - [`swarm`]: many actors around one torrent ([`Swarm`])
+//! - [`watcher`]: an observer among them
 
 pub mod content;
 pub mod honest;
@@ -16,6 +17,8 @@ pub mod hostile;
 pub mod lone;
 pub mod net;
 pub mod swarm;
+pub mod tracker;
+pub mod watcher;
 
 pub use lone::Sim;
 pub use swarm::Swarm;

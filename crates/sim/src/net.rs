@@ -213,6 +213,7 @@ struct Host {
 #[derive(Debug)]
 struct Conn {
     hosts: [Option<HostId>; 2],
+    addrs: [SocketAddr; 2],
     closed: [bool; 2],
     /// When the last segment towards each side arrives.
     last_arrival: [Moment; 2],
@@ -356,20 +357,21 @@ impl Net {
         let reachable = target.filter(|host| self.hosts[host.0].up);
         let answers = reachable.filter(|host| self.hosts[host.0].listens);
         let fails = self.rng.below(1000) < self.config.connect_fail_per_mille;
+        self.next_port = (self.next_port + 1) % 16_000;
+        let own = SocketAddr::new(self.addr(from).ip(), 49_152 + self.next_port);
         self.conns.push(Conn {
             hosts: [Some(from), answers.filter(|_| !fails)],
+            addrs: [own, to],
             closed: [false, answers.is_none() || fails],
             last_arrival: [Moment::ZERO; 2],
         });
         match (reachable, answers) {
             (_, Some(host)) if !fails => {
                 let latency = self.latency(from, host);
-                self.next_port = (self.next_port + 1) % 16_000;
-                let remote = SocketAddr::new(self.addr(from).ip(), 49_152 + self.next_port);
                 let arrives = self.now + latency;
                 let incoming = Happening::Incoming {
                     link: link.other(),
-                    remote,
+                    remote: own,
                 };
                 self.schedule(arrives, host, incoming);
                 self.schedule(arrives + latency, from, Happening::Connected { link });
@@ -398,6 +400,12 @@ impl Net {
             }
         }
         link
+    }
+
+    /// The addresses of a stream: this end's, and the other's.
+    pub fn ends(&self, link: Link) -> (SocketAddr, SocketAddr) {
+        let addrs = self.conns[link.conn].addrs;
+        (addrs[link.side], addrs[1 - link.side])
     }
 
     /// Sends bytes on a stream.
@@ -453,6 +461,11 @@ impl Net {
         self.listed.insert(own);
         let at = self.now + Duration::from_millis(20 + self.rng.below(500));
         self.schedule(at, host, Happening::Named { addrs });
+    }
+
+    /// Whom the tracker knows.
+    pub fn listed(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listed.iter().copied()
     }
 
     /// Has the tracker list an address at which nobody may be.

@@ -6,10 +6,12 @@ use skep_proto::torrent::{Event, TorrentConfig};
 use skep_wire::{Bitfield, Moment};
 
 use crate::{
-    content::Content,
+    content::{Content, TRACKER},
     honest::Honest,
     hostile::{Hostile, Kind},
     net::{HostId, Net, NetConfig},
+    tracker::Tracker,
+    watcher::Watcher,
 };
 
 /// A swarm.
@@ -26,6 +28,8 @@ pub struct Swarm {
 enum Actor {
     Honest(Box<Honest>),
     Hostile(Box<Hostile>),
+    Tracker(Box<Tracker>),
+    Watcher(Box<Watcher>),
 }
 
 impl Swarm {
@@ -71,12 +75,30 @@ impl Swarm {
         host
     }
 
+    /// Adds an observer that watches from `from` to `until`, and the tracker that it asks.
+    pub fn add_watcher(
+        &mut self,
+        from: Moment,
+        until: Moment,
+        tune: impl FnOnce(&mut skep_observe::Config),
+    ) -> HostId {
+        let host = self.net.add_host_at(TRACKER, Moment::ZERO);
+        let tracker = Tracker::new(&self.content, host, &mut self.net);
+        self.actors.push(Actor::Tracker(Box::new(tracker)));
+        let host = self.net.add_host(from);
+        let watcher = Watcher::new(&self.content, host, until, &mut self.net, tune);
+        self.actors.push(Actor::Watcher(Box::new(watcher)));
+        host
+    }
+
     /// Lets time pass.
     pub fn run_until(&mut self, until: Moment) {
         while let Some((host, what)) = self.net.next(until) {
             match &mut self.actors[host.0] {
                 Actor::Honest(peer) => peer.handle(what, &mut self.net),
                 Actor::Hostile(peer) => peer.handle(what, &mut self.net),
+                Actor::Tracker(tracker) => tracker.handle(what, &mut self.net),
+                Actor::Watcher(watcher) => watcher.handle(what, &mut self.net),
             }
         }
     }
@@ -97,7 +119,7 @@ impl Swarm {
     pub fn honest(&self) -> impl Iterator<Item = &Honest> {
         self.actors.iter().filter_map(|actor| match actor {
             Actor::Honest(peer) => Some(peer.as_ref()),
-            Actor::Hostile(_) => None,
+            Actor::Hostile(_) | Actor::Tracker(_) | Actor::Watcher(_) => None,
         })
     }
 
@@ -105,7 +127,15 @@ impl Swarm {
     pub fn hostile(&self) -> impl Iterator<Item = &Hostile> {
         self.actors.iter().filter_map(|actor| match actor {
             Actor::Hostile(peer) => Some(peer.as_ref()),
-            Actor::Honest(_) => None,
+            Actor::Honest(_) | Actor::Tracker(_) | Actor::Watcher(_) => None,
+        })
+    }
+
+    /// The observer, if there is one.
+    pub fn watcher(&self) -> Option<&Watcher> {
+        self.actors.iter().find_map(|actor| match actor {
+            Actor::Watcher(watcher) => Some(watcher.as_ref()),
+            Actor::Honest(_) | Actor::Hostile(_) | Actor::Tracker(_) => None,
         })
     }
 
