@@ -6,12 +6,14 @@
 //! tracker. Everything follows from a seed, so a failure is a number that anyone can run again.
 //! What it is not: a model of TCP's congestion control, nor a measure of speed.
 //!
+//! - [`disk`]: files that lose power
 //! - [`net`]: time, hosts, streams, faults
 //! - [`lone`]: one connection machine against a script ([`Sim`])
 //! - [`swarm`]: many actors around one torrent ([`Swarm`])
 //! - [`watcher`]: an observer among them
 
 pub mod content;
+pub mod disk;
 pub mod honest;
 pub mod hostile;
 pub mod lone;

@@ -432,7 +432,7 @@ fn tshark_names_the_messages() {
         "Request",
         "Piece",
         "Have",
-        "Handshake",
+        "Protocol Name: BitTorrent protocol",
     ] {
         assert!(all.contains(name), "tshark does not name {name}");
     }
