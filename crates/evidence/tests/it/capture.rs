@@ -47,10 +47,10 @@ fn at(secs: u64, input: Input) -> Entry {
 }
 
 /// A capture that is being made, as a driver makes it.
-struct Run {
+pub(crate) struct Run {
     renderer: Renderer,
-    capture: Vec<u8>,
-    entries: Vec<(Entry, Vec<u8>)>,
+    pub(crate) capture: Vec<u8>,
+    pub(crate) entries: Vec<(Entry, Vec<u8>)>,
 }
 
 impl Run {
@@ -134,7 +134,7 @@ fn handshake(peer_id: &[u8; 20]) -> Vec<u8> {
 }
 
 /// Two connections (IPv4 and IPv6) and a tracker's datagrams, with a block of 16 KiB in two reads.
-fn sample_run() -> Run {
+pub(crate) fn sample_run() -> Run {
     let mut run = Run::begin();
     let (near, far) = (SocketAddr::from(([127, 0, 0, 1], 40_000)), v4());
     let conn = ConnId(0);
@@ -379,14 +379,15 @@ fn tshark_names_the_messages() {
         return;
     }
     let run = sample_run();
-    let path = std::env::temp_dir().join(format!("skep-capture-{}.pcapng", std::process::id()));
-    fs::write(&path, &run.capture).expect("a temporary file");
+    let name = format!("skep-capture-{}.pcapng", std::process::id());
+    let path = Temporary(std::env::temp_dir().join(name));
+    fs::write(&path.0, &run.capture).expect("a temporary file");
     let tshark = |args: &[&str]| {
         let checks = ["tcp", "udp", "ip"].map(|layer| format!("{layer}.check_checksum:TRUE"));
         let mut command = Command::new("tshark");
         command
             .arg("-r")
-            .arg(&path)
+            .arg(&path.0)
             .args(checks.iter().flat_map(|check| ["-o", check]))
             .args(args);
         let output = command.output().expect("tshark runs");
@@ -424,7 +425,6 @@ fn tshark_names_the_messages() {
         ""
     );
     let all = tshark(&["-V"]);
-    fs::remove_file(&path).expect("our own file");
     for name in [
         "Bitfield",
         "Unchoke",
@@ -436,6 +436,24 @@ fn tshark_names_the_messages() {
     ] {
         assert!(all.contains(name), "tshark does not name {name}");
     }
-    assert!(all.contains("Rebuilt from the bytes that went through sockets"));
     assert!(all.contains("Direction: Inbound") && all.contains("Direction: Outbound"));
+}
+
+/// A file that is removed however the test ends.
+struct Temporary(std::path::PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_file_says_that_it_is_rebuilt() {
+    let (_, head) = Renderer::new(&section());
+    let says = |text: &[u8]| head.windows(text.len()).any(|bytes| bytes == text);
+    assert!(says(b"Run 1 of observer.example/1."));
+    assert!(says(
+        b"Rebuilt from the bytes that went through sockets: no packet was seen."
+    ));
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod capture;
+mod golden;
+mod grade;
 mod ledger;
 mod note;
 mod records;

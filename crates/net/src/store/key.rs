@@ -3,6 +3,8 @@
 use std::{
     fs::{File, OpenOptions},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -67,6 +69,12 @@ pub(super) fn open_public(files: &DiskFiles) -> Result<VerifierKey, StoreError> 
     })
 }
 
+/// How often the lock is tried.
+const ATTEMPTS: u32 = 5;
+
+/// How long between.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
 /// Keeps other writers out until it is dropped, or its process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -82,12 +90,24 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(|error| refused(&path, "opening", &error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked {
-                path: path.display().to_string(),
-            }),
-            Err(errno) => Err(refused(&path, "locking", &errno.into()).into()),
+        // A reader that asks whether somebody writes holds the lock for a moment.
+        for _ in 0..ATTEMPTS {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) => thread::sleep(RETRY_AFTER),
+                Err(errno) => return Err(refused(&path, "locking", &errno.into()).into()),
+            }
         }
+        Err(StoreError::Locked {
+            path: path.display().to_string(),
+        })
+    }
+
+    /// Whether a writer is at work. What cannot be told counts as no.
+    pub(super) fn is_held(dir: &Path) -> bool {
+        let Ok(file) = File::open(dir.join("lock")) else {
+            return false;
+        };
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
     }
 }

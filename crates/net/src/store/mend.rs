@@ -190,7 +190,9 @@ struct Replay<'a> {
     at: u64,
     hash: Sha256,
     /// What was read of it from there on.
-    ahead: Vec<u8>,
+    read: Vec<u8>,
+    /// How much of that was followed already.
+    done: usize,
     /// The capture's length at the last mark, and what it was when that much was followed.
     mark_len: Option<u64>,
     marked: Option<Part>,
@@ -201,7 +203,7 @@ impl<'a> Replay<'a> {
         let section = last.section();
         let (renderer, head) = Renderer::new(&section);
         let mark_len = last.mark.map(|mark| mark.capture.len);
-        let (at, hash, ahead) = (0, Sha256::new(), Vec::new());
+        let (at, hash, read, done) = (0, Sha256::new(), Vec::new(), 0);
         let (clock, marked) = (None, None);
         let mut replay = Self {
             files,
@@ -210,12 +212,13 @@ impl<'a> Replay<'a> {
             clock,
             at,
             hash,
-            ahead,
+            read,
+            done,
             mark_len,
             marked,
         };
         replay.read_ahead(head.len())?;
-        if !replay.ahead.starts_with(&head) {
+        if !replay.ahead().starts_with(&head) {
             return Err(StoreError::RunChanged {
                 path: path.to_owned(),
             });
@@ -233,12 +236,12 @@ impl<'a> Replay<'a> {
             return Ok(self.renderer.learn(entry).is_ok());
         }
         self.read_ahead(BLOCK_BYTES_MAX)?;
-        let Ok(packet) = packet_at(&self.ahead, CaptureOffset(self.at)) else {
+        let Ok(packet) = packet_at(&self.read[self.done..], CaptureOffset(self.at)) else {
             return Ok(false);
         };
         let len = packet.block_len;
         match self.renderer.replay(entry, packet.payload) {
-            Ok(block) if self.ahead.starts_with(&block) && block.len() == len => {
+            Ok(block) if self.ahead().starts_with(&block) && block.len() == len => {
                 self.advance(len);
                 Ok(true)
             }
@@ -246,18 +249,25 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// What was read and not followed yet.
+    fn ahead(&self) -> &[u8] {
+        &self.read[self.done..]
+    }
+
     fn read_ahead(&mut self, len: usize) -> Result<(), FileError> {
-        if self.ahead.len() < len {
-            let from = self.at + self.ahead.len() as u64;
-            self.ahead
+        if self.ahead().len() < len {
+            self.read.drain(..self.done);
+            self.done = 0;
+            let from = self.at + self.read.len() as u64;
+            self.read
                 .extend(self.files.read_at(self.path, from, READ_BYTES)?);
         }
         Ok(())
     }
 
     fn advance(&mut self, len: usize) {
-        self.hash.update(&self.ahead[..len]);
-        self.ahead.drain(..len);
+        self.hash.update(&self.read[self.done..][..len]);
+        self.done += len;
         self.at += len as u64;
         if self.mark_len == Some(self.at) {
             self.marked = Some(self.part());

@@ -1,6 +1,6 @@
 //! The reading end of an observation's folder.
 
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 
 use skep_evidence::{
     file::{FileError, Files as _},
@@ -9,10 +9,21 @@ use skep_evidence::{
 };
 use skep_hash::{Sha256Digest, sha256};
 
-use super::{DiskFiles, StoreError, key, layout, mend::JOURNAL_BYTES_MAX};
+use super::{
+    DiskFiles, StoreError,
+    key::{self, Lock},
+    layout,
+    mend::JOURNAL_BYTES_MAX,
+};
 
 /// Greatest blob that is read: a torrent file or a configuration.
 const BLOB_BYTES_MAX: u64 = 256 << 20;
+
+/// How often a ledger that is being written is read again before its error counts.
+const RETRIES_MAX: u32 = 20;
+
+/// How long a writer gets to finish a checkpoint.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// An observation whose ledger agrees with itself and with its public key. Journal, capture and
 /// blobs are compared with the ledger by whoever replays them; blobs also when they are read.
@@ -32,6 +43,14 @@ impl ObservationReader {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let files = DiskFiles::new(dir);
         let key = key::open_public(&files)?;
+        // A writer that is at work may move records from one file to another while we read them.
+        for _ in 0..RETRIES_MAX {
+            match LedgerReader::open(&files, &key) {
+                Ok(ledger) => return Ok(Self { files, key, ledger }),
+                Err(_) if Lock::is_held(dir) => thread::sleep(RETRY_AFTER),
+                Err(error) => return Err(error.into()),
+            }
+        }
         let ledger = LedgerReader::open(&files, &key)?;
         Ok(Self { files, key, ledger })
     }
