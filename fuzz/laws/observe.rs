@@ -1,9 +1,10 @@
 //! What must hold for the observer whatever peers, trackers and the network do, and for any bytes
 //! that are given as its configuration.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use skep_evidence::{
+    capture::{Direction, Packet, Renderer, Section},
     clock::ClockSample,
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input, QueryId},
     record::Record,
@@ -41,7 +42,8 @@ pub(crate) fn observer(data: &[u8]) {
     }
 }
 
-fn target() -> Target {
+/// The torrent file of the one target.
+pub(crate) fn torrent() -> Vec<u8> {
     let tiers = [
         Item::list(["udp://127.0.0.1:6001"]),
         Item::list(["http://127.0.0.1:1/announce", "udp://name:6"]),
@@ -52,10 +54,14 @@ fn target() -> Target {
         .with("name", "x")
         .with("piece length", 16_384)
         .with("pieces", &skep_hash::sha1(&[0; 64]).0);
-    let torrent = Dict::new()
+    Dict::new()
         .with("announce-list", Item::list(tiers))
         .with("info", info)
-        .encode();
+        .encode()
+}
+
+fn target() -> Target {
+    let torrent = torrent();
     let metainfo = Metainfo::from_bytes(&torrent).expect("a torrent");
     Target {
         torrent: skep_hash::sha256(&torrent),
@@ -63,8 +69,23 @@ fn target() -> Target {
     }
 }
 
-fn replay() -> Replay {
-    let config = Config {
+/// What the capture says of itself.
+pub(crate) fn section() -> Section {
+    Section {
+        observer: OBSERVER.to_owned(),
+        run: 1,
+        version: VERSION.to_owned(),
+    }
+}
+
+/// The observer's name.
+pub(crate) const OBSERVER: &str = "fuzz.example/observer";
+/// The observer's version.
+pub(crate) const VERSION: &str = "0.1.0";
+
+/// The run's configuration.
+pub(crate) fn config() -> Config {
+    Config {
         run: 1,
         bind: [127, 0, 0, 1].into(),
         listen_port: 6881,
@@ -77,8 +98,11 @@ fn replay() -> Replay {
         connect_ms: 1_000,
         conns_max: 4,
         announce_secs: 60,
-    };
-    Replay::new(config, vec![target()])
+    }
+}
+
+fn replay() -> Replay {
+    Replay::new(config(), vec![target()])
 }
 
 fn addr(n: u8) -> SocketAddr {
@@ -90,10 +114,13 @@ struct Conn {
     id: ConnId,
     remote: SocketAddr,
     stands: bool,
+    /// When connecting has failed at the latest.
+    due: Moment,
     unsent: VecDeque<u8>,
 }
 
-struct World<'a> {
+/// A run under way.
+pub(crate) struct World<'a> {
     replay: Replay,
     now: Moment,
     data: &'a [u8],
@@ -103,12 +130,16 @@ struct World<'a> {
     asked: Vec<(SocketAddr, Vec<u8>)>,
     queries: VecDeque<QueryId>,
     incoming: u32,
-    captured: u64,
-    journal: Vec<(Entry, Vec<u8>, Vec<Record>)>,
+    renderer: Renderer,
+    /// The capture file.
+    pub(crate) capture: Vec<u8>,
+    /// Every entry, its bytes, and the records that it led to.
+    pub(crate) journal: Vec<(Entry, Vec<u8>, Vec<Record>)>,
 }
 
 impl<'a> World<'a> {
-    fn new(data: &'a [u8]) -> Self {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
+        let (renderer, capture) = Renderer::new(&section());
         let mut world = Self {
             replay: replay(),
             now: Moment::ZERO,
@@ -118,7 +149,8 @@ impl<'a> World<'a> {
             asked: Vec::new(),
             queries: VecDeque::new(),
             incoming: 0,
-            captured: 24,
+            renderer,
+            capture,
             journal: Vec::new(),
         };
         world.clock();
@@ -138,7 +170,7 @@ impl<'a> World<'a> {
     }
 
     /// Does what the next byte says; `false` at the end.
-    fn act(&mut self) -> bool {
+    pub(crate) fn act(&mut self) -> bool {
         let (Some(what), Some(with)) = (self.byte(), self.byte()) else {
             return false;
         };
@@ -189,6 +221,7 @@ impl<'a> World<'a> {
             at: self.now,
             input,
         };
+        self.renderer.learn(&entry).expect("an entry of this run");
         let step = match self.replay.step(&entry, &bytes) {
             Ok(step) => step,
             Err(fault) => panic!("{entry:?}: {fault}"),
@@ -206,14 +239,17 @@ impl<'a> World<'a> {
         match action {
             Action::Resolve { query, .. } => self.queries.push_back(query),
             Action::Connect {
-                conn: id, remote, ..
+                conn: id,
+                remote,
+                timeout_ms,
             } => {
-                let unsent = VecDeque::new();
+                let due = self.now + Duration::from_millis(timeout_ms.into());
                 self.conns.push(Conn {
                     id,
                     remote,
                     stands: false,
-                    unsent,
+                    due,
+                    unsent: VecDeque::new(),
                 });
             }
             Action::Send { conn, bytes } => {
@@ -228,9 +264,19 @@ impl<'a> World<'a> {
         }
     }
 
-    fn capture(&mut self, len: usize) -> CaptureOffset {
-        self.captured += 100 + len as u64;
-        CaptureOffset(self.captured)
+    /// A step with bytes, which stand in the capture first.
+    fn step_with(
+        &mut self,
+        packet: Packet,
+        bytes: Vec<u8>,
+        input: impl FnOnce(CaptureOffset, u32) -> Input,
+    ) {
+        let (at, block) = self
+            .renderer
+            .packet(self.now, packet, &bytes)
+            .expect("the connection is open");
+        self.capture.extend(block);
+        self.step(input(at, bytes.len() as u32), bytes);
     }
 
     fn clock(&mut self) {
@@ -244,19 +290,40 @@ impl<'a> World<'a> {
         self.step(Input::Clock(sample), Vec::new());
     }
 
-    /// Lets time pass, with a call whenever the machine wants one.
+    /// Lets time pass, with a call whenever the machine wants one. A connect that has no outcome by
+    /// then times out when it is due, as the driver promises.
     fn wait(&mut self, ms: u64) {
-        let until = self.now + std::time::Duration::from_millis(ms);
+        let until = self.now + Duration::from_millis(ms);
         for _ in 0..50 {
-            match self.replay.poll_timeout() {
-                Some((at, _)) if at <= until && !self.replay.is_over() => {
+            let due = self
+                .conns
+                .iter()
+                .filter(|conn| !conn.stands)
+                .map(|conn| (conn.due, conn.id));
+            let due = due.min();
+            let timer = self.replay.poll_timeout().map(|(at, _)| at);
+            if self.replay.is_over() {
+                break;
+            }
+            match (due, timer) {
+                (Some((at, conn)), timer)
+                    if at <= until && timer.is_none_or(|timer| at <= timer) =>
+                {
+                    self.now = self.now.max(at);
+                    self.conns.retain(|open| open.id != conn);
+                    let reason = ConnectFailure::TimedOut;
+                    self.step(Input::Failed { conn, reason }, Vec::new());
+                }
+                (_, Some(at)) if at <= until => {
                     self.now = self.now.max(at);
                     self.step(Input::Timeout, Vec::new());
                 }
-                _ => break,
+                _ => {
+                    self.now = until;
+                    break;
+                }
             }
         }
-        self.now = self.now.max(until);
     }
 
     fn resolve(&mut self, with: u8) {
@@ -308,11 +375,13 @@ impl<'a> World<'a> {
         let conn = ConnId(2 * self.incoming + 1);
         self.incoming += 1;
         let remote = addr(with);
+        let (due, unsent) = (self.now, VecDeque::new());
         self.conns.push(Conn {
             id: conn,
             remote,
             stands: true,
-            unsent: VecDeque::new(),
+            due,
+            unsent,
         });
         self.step(
             Input::Incoming {
@@ -325,31 +394,37 @@ impl<'a> World<'a> {
     }
 
     fn receive(&mut self, with: u8, bytes: Vec<u8>) {
-        let capture = self.capture(bytes.len());
         if let Some(conn) = self.pick(true, with).map(|conn| conn.id)
             && !bytes.is_empty()
         {
-            let len = bytes.len() as u32;
-            self.step(Input::Received { conn, capture, len }, bytes);
+            let packet = Packet::Tcp {
+                conn,
+                direction: Direction::In,
+            };
+            self.step_with(packet, bytes, |capture, len| Input::Received {
+                conn,
+                capture,
+                len,
+            });
         }
     }
 
     fn send(&mut self, with: u8) {
-        let Some(conn) = self.pick(true, with) else {
+        let Some(open) = self.pick(true, with) else {
             return;
         };
-        let len = conn.unsent.len().min(usize::from(with) + 1);
-        let (id, bytes) = (conn.id, conn.unsent.drain(..len).collect::<Vec<u8>>());
+        let len = open.unsent.len().min(usize::from(with) + 1);
+        let (conn, bytes) = (open.id, open.unsent.drain(..len).collect::<Vec<u8>>());
         if len > 0 {
-            let capture = self.capture(len);
-            self.step(
-                Input::Sent {
-                    conn: id,
-                    capture,
-                    len: len as u32,
-                },
-                bytes,
-            );
+            let packet = Packet::Tcp {
+                conn,
+                direction: Direction::Out,
+            };
+            self.step_with(packet, bytes, |capture, len| Input::Sent {
+                conn,
+                capture,
+                len,
+            });
         }
     }
 
@@ -368,25 +443,25 @@ impl<'a> World<'a> {
     /// The oldest datagram goes out.
     fn send_datagram(&mut self) {
         if let Some((remote, bytes)) = self.datagrams.pop_front() {
-            let (capture, len) = (self.capture(bytes.len()), bytes.len() as u32);
             self.asked.push((remote, bytes.clone()));
             let local = addr(1);
-            self.step(
-                Input::DatagramSent {
-                    local,
-                    remote,
-                    capture,
-                    len,
-                },
-                bytes,
-            );
+            let packet = Packet::Udp {
+                local,
+                remote,
+                direction: Direction::Out,
+            };
+            self.step_with(packet, bytes, |capture, len| Input::DatagramSent {
+                local,
+                remote,
+                capture,
+                len,
+            });
         }
     }
 
     /// An answer to the last datagram, with its transaction's number put in its place.
     fn answer(&mut self, with: u8) {
-        let len = usize::from(with);
-        let mut bytes = self.bytes(len);
+        let mut bytes = self.bytes(usize::from(with));
         let remote = match self.asked.last() {
             Some((remote, asked)) => {
                 if let (Some(to), Some(from)) = (bytes.get_mut(4..8), asked.get(12..16)) {
@@ -396,16 +471,28 @@ impl<'a> World<'a> {
             }
             None => addr(77),
         };
-        let (capture, len) = (self.capture(bytes.len()), bytes.len() as u32);
         let local = addr(1);
-        self.step(
-            Input::Datagram {
-                local,
-                remote,
-                capture,
-                len,
-            },
-            bytes,
-        );
+        let packet = Packet::Udp {
+            local,
+            remote,
+            direction: Direction::In,
+        };
+        self.step_with(packet, bytes, |capture, len| Input::Datagram {
+            local,
+            remote,
+            capture,
+            len,
+        });
+    }
+
+    /// Ends the run as its operator would.
+    pub(crate) fn finish(&mut self) {
+        if !self.replay.is_over() {
+            self.step(Input::Stop, Vec::new());
+        }
+        for _ in 0..100 {
+            self.wait(600_000);
+        }
+        assert!(self.replay.is_over(), "a run that is to end ends");
     }
 }

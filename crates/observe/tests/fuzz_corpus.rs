@@ -4,6 +4,7 @@
 use std::{fs, path::Path};
 
 #[path = "../../../fuzz/laws/observe.rs"]
+#[allow(dead_code, reason = "the laws of the verifier use more of it")]
 mod laws;
 
 #[test]
