@@ -1,22 +1,19 @@
 //! The demo: a play, its report and bundle, their verification, and the examination.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use skep_analysis::Findings;
-use skep_evidence::{
-    bundle::{self, BundleError},
-    file::{FileError, Files as _},
-    record::Record,
+use skep_evidence::record::Record;
+use skep_net::{
+    bundle::{self, BundleFile, BundleWriteError},
+    report::{self, ReportMakeError},
+    store::{ObservationReader, StoreError},
 };
-use skep_net::store::{ObservationReader, StoreError};
 use skep_verify::Outcome;
 
 use crate::{
     exam::{Exam, ExamError, examine},
-    play::{News, PlayError, Played, perform},
+    play::{News, PEERS, PlayError, Played, perform},
     scenario::Scenario,
 };
 
@@ -73,15 +70,12 @@ pub enum DemoError {
     /// The observation cannot be read again.
     #[error("read the observation again: {0}")]
     Store(#[from] StoreError),
-    /// The observation makes no bundle.
+    /// The report.
+    #[error("report: {0}")]
+    Report(#[from] ReportMakeError),
+    /// The bundle.
     #[error("bundle: {0}")]
-    Select(skep_verify::Failure),
-    /// Its files make none.
-    #[error("bundle: {0}")]
-    Bundle(#[from] BundleError),
-    /// A file of the observation cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
+    Bundle(#[from] BundleWriteError),
     /// The examination.
     #[error(transparent)]
     Exam(#[from] ExamError),
@@ -110,33 +104,30 @@ pub fn run(
     let observation = ObservationReader::open(&played.observation)?;
     let records = observation.records().collect::<Result<Vec<_>, _>>()?;
     let findings = Findings::of(&records);
-    let selection = skep_verify::select(observation.files()).map_err(DemoError::Select)?;
-    let mut members = BTreeMap::new();
-    for (name, bytes) in selection.report.files() {
-        let path = skep_verify::contents::report_path(name);
-        write(&played.observation.join(&path), bytes)?;
-        members.insert(path, bytes.to_vec());
-    }
+    let made = report::make(&played.observation)?;
+    report::write(&made.report, &played.observation.join("report"))?;
     tell(Told::Done(Part::Reported));
-    for (path, len) in selection.files {
-        let len = usize::try_from(len).expect("what half a minute leaves fits in memory");
-        let bytes = observation.files().read_at(&path, 0, len)?;
-        members.insert(path, bytes);
-    }
     let archive = dir.join(BUNDLE);
-    write(&archive, &bundle::build(&members)?)?;
+    bundle::write(&played.observation, &archive, |_, _| {})?;
     tell(Told::Done(Part::Bundled));
-    let archive = std::fs::read(&archive).map_err(|source| DemoError::Io {
+    let opened = BundleFile::open(&archive);
+    let opened = opened.map_err(|source| DemoError::Io {
         path: archive,
         source,
     })?;
-    let verification = skep_verify::verify(archive, None);
+    let verification = skep_verify::verify(opened, None);
     tell(Told::Done(Part::Verified));
     let exam = examine(&played, &findings, &records)?;
     write(
         &dir.join("score.json"),
         exam.to_json(scenario.seed).as_bytes(),
     )?;
+    // What the downloaders fetched is the same as `content`, several times over.
+    let peers = dir.join(PEERS);
+    std::fs::remove_dir_all(&peers).map_err(|source| DemoError::Io {
+        path: peers,
+        source,
+    })?;
     tell(Told::Done(Part::Scored));
     Ok(Demo {
         played,
@@ -169,11 +160,8 @@ fn files() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// Writes a file and makes its folder.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), DemoError> {
-    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-    let written = made.and_then(|()| std::fs::write(path, bytes));
-    written.map_err(|source| DemoError::Io {
+    std::fs::write(path, bytes).map_err(|source| DemoError::Io {
         path: path.to_owned(),
         source,
     })

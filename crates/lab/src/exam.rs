@@ -131,6 +131,8 @@ pub struct ScoreFile<'a> {
     pub records: &'a [Tally],
     /// False records.
     pub false_records: &'a [Statement<Sighting>],
+    /// Missed ones.
+    pub missed_records: &'a [(Sighting, Grade)],
     /// Claims and what they were worth.
     pub claims: Worth,
     /// Requirements that are not met.
@@ -147,6 +149,7 @@ impl Exam {
             missed_grades: &self.grades.missed,
             records: &self.records.tallies,
             false_records: &self.records.wrong,
+            missed_records: &self.records.missed,
             claims: self.worth,
             failures: self.failures.iter().map(ToString::to_string).collect(),
         };

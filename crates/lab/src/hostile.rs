@@ -213,6 +213,11 @@ impl Hostile {
             )
         };
         let role = kind.story().to_owned();
+        let pieces_held = if kind == Kind::UnderReporter {
+            stage.work.piece_count()
+        } else {
+            0
+        };
         stage.truth.write(
             name,
             Act::Enters {
@@ -221,6 +226,7 @@ impl Hostile {
                 endpoint,
             },
         );
+        (0..pieces_held).for_each(|piece| stage.truth.write(name, Act::Has { piece }));
         Ok(Self {
             kind,
             name: name.to_owned(),

@@ -122,6 +122,9 @@ pub enum PlayError {
     Observe(#[from] ObserveError),
 }
 
+/// The folder in which downloaders keep what they fetch.
+pub const PEERS: &str = "peers";
+
 /// The observer's name in its ledger.
 const OBSERVER: &str = "skep.example/demo";
 
@@ -212,6 +215,7 @@ impl<'a> Manager<'a> {
         };
         manager.write_file("work.torrent", &manager.torrent_bytes)?;
         manager.make_dir("content")?;
+        manager.make_dir(PEERS)?;
         manager.write_file("content/work.bin", &manager.stage.work.bytes)?;
         manager.start_hostile().await?;
         Ok(manager)
@@ -327,15 +331,25 @@ impl<'a> Manager<'a> {
         let (role, content, upload, download) = match &part.deed {
             Deed::Seeds { upload } => {
                 let file = self.dir.join("content/work.bin");
-                ("seeder", Content::Complete(file), *upload, u64::MAX)
+                (
+                    "has everything and shares it",
+                    Content::Complete(file),
+                    *upload,
+                    u64::MAX,
+                )
             }
             Deed::Fetches {
                 upload, download, ..
             } => {
-                let folder = format!("peers/{}", part.name);
+                let folder = format!("{PEERS}/{}", part.name);
                 self.make_dir(&folder)?;
                 let folder = self.dir.join(folder);
-                ("downloader", Content::FetchInto(folder), *upload, *download)
+                (
+                    "fetches and shares",
+                    Content::FetchInto(folder),
+                    *upload,
+                    *download,
+                )
             }
             Deed::Hostile(_) => return Ok(()),
         };

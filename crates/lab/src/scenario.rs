@@ -171,6 +171,7 @@ impl Scenario {
 fn demo_plan() -> ObservePlan {
     ObservePlan {
         pieces_per_visit: 4,
+        whole: true,
         revisit: Duration::from_secs(2),
         visit: Duration::from_secs(12),
         connect: Duration::from_secs(2),

@@ -37,6 +37,16 @@ pub enum Failure {
     NoSuchActor(String),
 }
 
+impl Failure {
+    /// Whether something was stated that did not happen, rather than something missed.
+    pub fn is_falsehood(&self) -> bool {
+        match self {
+            Self::FalseGrade(_) | Self::FalseRecord(_) => true,
+            Self::TooLow { .. } | Self::NoSuchActor(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

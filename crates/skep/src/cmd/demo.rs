@@ -15,6 +15,7 @@ use skep_lab::{
     demo::{self, Demo},
     hostile::Kind,
     scenario::{DEMO_SECS_MAX, DEMO_SECS_MIN, Deed, Scenario},
+    score::Failure,
 };
 
 use self::{
@@ -115,22 +116,38 @@ fn closing(demo: &Demo, dir: &Path, seed: u64, paint: Paint) -> String {
         let path = dir.join(path).display().to_string();
         out += &format!("  {path:<44} {what}\n");
     }
-    out += "\n";
-    let requirements = "no false statement above Reached; every honest peer that was up for 20 s is \
-                        at least Claimed; the seeder is Verified; the bundle verifies";
-    if demo.exam.failures.is_empty() && demo.verification.verified() {
-        let passed = paint.colour(Colour::Green, "PASSED");
-        out += &format!("{passed}: {requirements}.\nThe same again: skep demo --seed {seed}\n");
-    } else {
-        let failed = paint.colour(Colour::Red, "FAILED");
-        out += &format!("{failed}. Asked was: {requirements}.\n");
-        if !demo.verification.verified() {
-            out += "  - the bundle does not verify, see above\n";
-        }
-        for failure in &demo.exam.failures {
-            out += &format!("  - {failure}\n");
-        }
+    out += &format!("\n{}\n\n", paint.bold("ASKED WAS"));
+    let failures = &demo.exam.failures;
+    let asked = [
+        (
+            "no false statement above Reached",
+            !failures.iter().any(Failure::is_falsehood),
+        ),
+        (
+            "every honest peer that was up for 20 s at least Claimed, the seeder Verified",
+            !failures.iter().any(|failure| !failure.is_falsehood()),
+        ),
+        ("the bundle verifies", demo.verification.verified()),
+    ];
+    for (what, holds) in asked {
+        let mark = if holds {
+            paint.colour(Colour::Green, "ok  ")
+        } else {
+            paint.colour(Colour::Red, "FAIL")
+        };
+        out += &format!("  {mark} {what}\n");
     }
+    for failure in failures {
+        out += &format!("       {failure}\n");
+    }
+    out += &if asked.iter().all(|(_, holds)| *holds) {
+        format!(
+            "\n{} The same again: skep demo --seed {seed}\n",
+            paint.colour(Colour::Green, "PASSED.")
+        )
+    } else {
+        format!("\n{}\n", paint.colour(Colour::Red, "FAILED."))
+    };
     out
 }
 

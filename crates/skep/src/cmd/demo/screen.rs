@@ -52,8 +52,8 @@ impl Screen {
             paint: Paint::on(&stderr()),
             quiet: ctx.quiet,
             clock: line("  watching  {bar:40.cyan} {msg}"),
-            swarm: line("  swarm     {msg}"),
-            observer: line("  observer  {msg}"),
+            swarm: line("  swarm     {wide_msg}"),
+            observer: line("  observer  {wide_msg}"),
             bars,
             watch,
             said: Duration::ZERO,
@@ -100,7 +100,6 @@ impl Screen {
                 let sign = self
                     .paint
                     .colour(if honest { Colour::Green } else { Colour::Red }, "+");
-                let role = if role == name { "" } else { role };
                 self.say(&format!(
                     "  {sign} {name:<15} {:<22} {role}",
                     endpoint.to_string()

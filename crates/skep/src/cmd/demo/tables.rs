@@ -16,17 +16,8 @@ use super::paint::{Colour, Paint};
 pub(super) fn exhibit(findings: &Findings, exam: &Exam, paint: Paint) -> String {
     let mut out = String::new();
     let head = format!(
-        "{:>3}  {:<22}{:<3} {:<9} {:<21} {:>6} {:>6} {:>6}  {:<10} {}",
-        "no",
-        "endpoint",
-        "",
-        "grade",
-        "client, as it says",
-        "claims",
-        "offers",
-        "proved",
-        "",
-        "who it was"
+        "{:>3}  {:<22}{:<3} {:<9} {:<20} {:>6} {:>6} {:>7}  who it was",
+        "no", "endpoint", "", "grade", "client, as it says", "claims", "offers", "proved"
     );
     let _ = writeln!(out, "{}", paint.dim(&head));
     let endpoints = findings.swarms.iter().flat_map(|swarm| {
@@ -50,13 +41,15 @@ fn exhibit_line(endpoint: &Endpoint, piece_count: u32, row: &Row, paint: Paint) 
     let claims = share(endpoint.claimed.as_ref().map(|share| share.value.0.ppm));
     let offers = share(endpoint.offered.as_ref().map(|share| share.value.0.ppm));
     let portions = &endpoint.portions.value;
-    let proved = match u64::try_from(portions.verified_distinct()).unwrap_or(u64::MAX) {
-        0 => "-".to_owned(),
-        pieces => format!("{} %", pieces * 100 / u64::from(piece_count.max(1))),
-    };
-    let refuted = match portions.refuted.len() {
-        0 => String::new(),
-        bad => format!("{bad} bad"),
+    let pieces = u64::try_from(portions.verified_distinct()).unwrap_or(u64::MAX);
+    let proved = match (pieces, portions.refuted.len()) {
+        (0, 0) => "-".to_owned(),
+        (0, bad) => format!("{bad} bad"),
+        // One piece of many is not nothing.
+        (pieces, _) => format!(
+            "{} %",
+            (pieces * 100 / u64::from(piece_count.max(1))).max(1)
+        ),
     };
     let way = if endpoint.incoming { "in" } else { "" };
     let grade = paint.colour(
@@ -73,10 +66,10 @@ fn exhibit_line(endpoint: &Endpoint, piece_count: u32, row: &Row, paint: Paint) 
         paint.colour(Colour::Red, who)
     };
     format!(
-        "{:>3}  {:<22}{way:<3} {grade} {:<21} {claims:>6} {offers:>6} {proved:>6}  {refuted:<10} {who}",
+        "{:>3}  {:<22}{way:<3} {grade} {:<20} {claims:>6} {offers:>6} {proved:>7}  {who}",
         endpoint.number,
         endpoint.endpoint.to_string(),
-        cut(&client(endpoint), 21),
+        cut(&client(endpoint), 20),
     )
 }
 
@@ -96,7 +89,7 @@ pub(super) fn verification(outcome: &Outcome, paint: Paint) -> String {
             Verdict::Fails(failure) => (paint.colour(Colour::Red, "FAIL"), failure.to_string()),
             Verdict::NotChecked(why) => (paint.dim("--  "), format!("not checked: {why}")),
         };
-        let _ = writeln!(out, "  {mark} {:<22} {}", check.part, cut(&what, 90));
+        let _ = writeln!(out, "  {mark} {:<22} {}", check.part, cut(&what, 70));
     }
     out
 }
@@ -106,7 +99,7 @@ pub(super) fn score(exam: &Exam, paint: Paint) -> String {
     let mut out = String::new();
     let head = |of: &str| {
         format!(
-            "{of:<27} {:>7} {:>7} {:>22} {:>9} {:>22}",
+            "{of:<25} {:>6} {:>6} {:>20} {:>8} {:>20}",
             "true", "false", "false share, 95 %", "missed", "missed share, 95 %"
         )
     };
@@ -127,7 +120,8 @@ pub(super) fn score(exam: &Exam, paint: Paint) -> String {
     let worth = exam.worth;
     let _ = writeln!(
         out,
-        "\nOf the peers that claimed to have pieces, {} told the truth, {} claimed more than they had \
+        "\nMissed is what a peer sent as the observer hung up, or after it had taken its request back.\n\
+         Of the peers that claimed to have pieces, {} told the truth, {} claimed more than they had \
          and {} less.\nThat is why a claim is never printed as more than a claim.",
         worth.agree, worth.over, worth.under
     );
@@ -142,11 +136,11 @@ fn score_line(name: &str, tally: &Tally, paint: Paint) -> String {
         format!("{:.2} - {:.2} %", share.low * 100.0, share.high * 100.0)
     };
     let wrong = match tally.wrong {
-        0 => paint.colour(Colour::Green, &format!("{:>7}", 0)),
-        wrong => paint.colour(Colour::Red, &format!("{wrong:>7}")),
+        0 => paint.colour(Colour::Green, &format!("{:>6}", 0)),
+        wrong => paint.colour(Colour::Red, &format!("{wrong:>6}")),
     };
     format!(
-        "{name:<27} {:>7} {wrong} {:>22} {:>9} {:>22}",
+        "{name:<25} {:>6} {wrong} {:>20} {:>8} {:>20}",
         tally.right,
         range(tally.wrong_share),
         tally.missed,
