@@ -278,10 +278,11 @@ impl<'a> Listener<'a> {
         let payload = payload.map_err(|error| passage(index, source, &error))?;
         let delivered = Delivered::from_payload(claimed, asked, arrived, &payload)
             .map_err(|error| no_bytes(index, &error.to_string()))?;
-        conn.delivered
-            .entry(block.piece)
-            .or_default()
-            .push((delivered, payload_at));
+        // A piece that was given up half-way and asked for again on the same connection is judged by
+        // the blocks that came last: all of them were asked for again.
+        let blocks = conn.delivered.entry(block.piece).or_default();
+        blocks.retain(|(earlier, _)| earlier.block() != block);
+        blocks.push((delivered, payload_at));
         self.counts.delivered += 1;
         Ok(())
     }
