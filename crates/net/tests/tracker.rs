@@ -200,3 +200,115 @@ async fn connection_beyond_the_limit_is_told_so() {
     second.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
+
+/// Eight trackers, seven of which are hostile in their own way: each fails for its own reason, and
+/// the eighth serves us all the same.
+#[tokio::test]
+async fn hostile_trackers_fail_each_for_its_reason_and_the_rest_goes_on() {
+    let good = start("http", "127.0.0.1:0");
+    let head = "HTTP/1.1 200 OK\r\n";
+    let chunk = format!("1;{}\r\nx\r\n", "y".repeat(900));
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    let forever = |unit: &str| unit.repeat(4_000).into_bytes();
+    // Header, 64 stored blocks of zeroes that claim to be 65,535 bytes each: more than the limit.
+    let stored = [&b"\0\xff\xff\0\0"[..], &[0; 0xffff]].concat().repeat(64);
+    let bomb = [
+        &b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..],
+        &stored[..900_000],
+        &[0; 8],
+    ]
+    .concat();
+    let answers: Vec<(Vec<u8>, &str)> = vec![
+        (format!("{head}\r\n<html>").into(), "not bencode"),
+        (
+            b"HTTP/1.1 302 x\r\nLocation: /announce\r\n\r\n".to_vec(),
+            "in a circle",
+        ),
+        (
+            [head.as_bytes(), b"Content-Encoding: gzip\r\n\r\n", &bomb].concat(),
+            "gzip",
+        ),
+        (
+            [head.as_bytes(), chunked.as_bytes(), &forever(&chunk)].concat(),
+            "on the wire",
+        ),
+        (
+            [head.as_bytes(), b"\r\n", &forever(&"x".repeat(999))].concat(),
+            "exceeds the limit",
+        ),
+        (
+            format!("{head}Content-Length: -1\r\n\r\n").into(),
+            "content-length",
+        ),
+        (b"\r\n\r\n".repeat(9_000), "HTTP/1"),
+    ];
+    let mut urls = Vec::new();
+    for (answer, _) in &answers {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        urls.push(format!(
+            "http://{}/announce",
+            listener.local_addr().unwrap()
+        ));
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+                let _ = stream.read(&mut [0; 1]).await;
+            }
+        });
+    }
+    urls.extend(good.urls());
+    let mut announcer = AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001);
+    announcer.mode = Mode::Every;
+    let mut client = TrackerClient::start(TrackerClientConfig {
+        announcer,
+        tiers: vec![urls],
+        bind: "127.0.0.2".parse().unwrap(),
+        clock: RunClock::start(),
+        seed: 1,
+        transfer: Transfer::default(),
+    });
+    let mut heard = vec![None; answers.len() + 1];
+    while heard.iter().any(Option::is_none) {
+        match next(&mut client).await {
+            Event::Announced { tracker, .. } => heard[tracker] = Some("answered".to_owned()),
+            Event::Failed { tracker, why, .. } => heard[tracker] = Some(why.to_string()),
+            Event::Redirected { .. } => {}
+        }
+    }
+    for ((_, expected), heard) in answers.iter().zip(heard.iter().flatten()) {
+        assert!(heard.contains(expected), "{heard}, expected {expected}");
+    }
+    assert_eq!(heard.last(), Some(&Some("answered".to_owned())));
+}
+
+/// Nobody listens there, which over TCP is known at once; the other has no address of our family. A
+/// farewell to nobody takes no time.
+#[tokio::test]
+async fn dead_tracker_is_a_failure_and_stopping_is_quick() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/announce", listener.local_addr().unwrap());
+    drop(listener);
+    let mut client = TrackerClient::start(TrackerClientConfig {
+        announcer: AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001),
+        tiers: vec![vec![url, "udp://[::1]:1".to_owned()]],
+        bind: "127.0.0.2".parse().unwrap(),
+        clock: RunClock::start(),
+        seed: 1,
+        transfer: Transfer::default(),
+    });
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        match next(&mut client).await {
+            Event::Failed { tracker, why, .. } => said.push((tracker, why.to_string())),
+            other => panic!("{other:?}"),
+        }
+    }
+    said.sort();
+    assert_eq!(said[0], (0, "no connection: refused".to_owned()));
+    assert_eq!(said[1], (1, "name has no usable address".to_owned()));
+    let stopping = tokio::time::timeout(Duration::from_secs(2), client.stopped());
+    stopping.await.expect("there is nobody to take leave of");
+}
