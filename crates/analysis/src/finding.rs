@@ -154,7 +154,7 @@ pub struct Endpoint {
     /// Per cent offered, most.
     pub offered_most: Option<Derived<Said<Share>>>,
     /// Claimed completion over time.
-    pub completion: Vec<Said<Share>>,
+    pub completion: Vec<completion::Point>,
     /// Gains that it claimed.
     pub gains: Vec<Derived<Said<Gain>>>,
     /// What was fetched from it.
@@ -198,17 +198,14 @@ impl Findings {
         }
     }
 
-    /// Earliest and latest instant of any record, in microseconds since 1970.
-    pub fn span_us(&self) -> Option<(i64, i64)> {
-        let first = self
-            .runs
-            .first()?
+    /// The first and the last record of any run.
+    pub fn span(&self) -> Option<(When, When)> {
+        let first = self.runs.first()?;
+        let begun = first
             .started
             .as_ref()
-            .map(|started| started.when);
-        let first = first.unwrap_or(self.runs.first()?.last).utc.earliest_us;
-        let last = self.runs.iter().map(|run| run.last.utc.latest_us).max()?;
-        Some((first, last.max(first)))
+            .map_or(first.last, |started| started.when);
+        Some((begun, self.runs.last()?.last))
     }
 }
 

@@ -11,7 +11,7 @@ use skep_evidence::{
 use skep_hash::Sha256Digest;
 
 pub use endpoint::{
-    EndpointRow, Failure, GainRow, PieceRow, ShareRow, Source, Violation, VisitRow,
+    Claim, EndpointRow, Failure, GainRow, PieceRow, ShareRow, Source, Violation, VisitRow,
 };
 
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
 
 /// What a report made from a ledger alone says beside every verified portion.
 pub const NOT_HASHED_AGAIN: &str = "recorded as verified, not hashed again here";
+
+/// What the dagger behind a time means.
+pub const UNSYNCHRONISED: &str = "† The kernel called the observer's clock unsynchronised: the time is \
+                                  only what that clock said.";
 
 /// The ledger that a report is made from.
 #[derive(Debug, Clone)]
@@ -73,15 +77,31 @@ pub struct LedgerRow {
 /// A span of time.
 #[derive(Debug, Serialize)]
 pub struct Span {
-    /// UTC.
-    pub earliest: String,
-    /// UTC.
-    pub latest: String,
-    /// Its length in words.
+    /// The first record.
+    pub from: Time,
+    /// The last record.
+    pub to: Time,
+    /// From the one to the other, in words.
     pub duration: String,
-    /// Microseconds since 1970.
+    /// How far all times of a run may be off together, in words.
+    pub clock_error: String,
+    /// For drawings: microseconds since 1970.
     #[serde(skip)]
     pub us: (i64, i64),
+}
+
+impl Span {
+    fn of((from, to): (When, When)) -> Self {
+        let us = (utc::middle_us(from.utc), utc::middle_us(to.utc));
+        let width = |when: When| when.utc.latest_us - when.utc.earliest_us;
+        Self {
+            from: from.into(),
+            to: to.into(),
+            duration: utc::duration(us.1 - us.0),
+            clock_error: utc::duration(width(from).max(width(to)).saturating_add(1) / 2),
+            us,
+        }
+    }
 }
 
 /// A time with its interval, its clock and the record that it was read from.
@@ -116,19 +136,20 @@ impl From<When> for Time {
 }
 
 impl Time {
-    /// `2012-03-30 10:15:00.123 ± 0.004 s`, for people; says so where the clock was unsynchronised.
+    /// `2012-03-30 10:15:00.123 ± 0.004 s`, for people; a dagger where the clock was
+    /// unsynchronised, which pages explain ([`UNSYNCHRONISED`]).
     pub fn text(&self) -> String {
         let text = utc::plus_minus(self.utc);
         if self.utc.synchronised {
             text
         } else {
-            format!("{text} (clock unsynchronised)")
+            format!("{text}\u{a0}†")
         }
     }
 
     /// `10:15:00`, for narrow columns that stand beside a full time.
     pub fn short(&self) -> String {
-        let us = self.utc.earliest_us;
+        let us = utc::middle_us(self.utc);
         format!("{} {}", utc::date(us), utc::clock(us))
     }
 }
@@ -210,6 +231,19 @@ impl SwarmRow {
     /// The piece length with a unit.
     pub fn piece_text(&self) -> String {
         text::size(self.piece_bytes.into())
+    }
+
+    /// Whether any time of the exhibit rests on an unsynchronised clock.
+    pub fn unsynchronised(&self) -> bool {
+        let times = self.endpoints.iter().flat_map(|row| {
+            [
+                &row.first_named,
+                &row.first_heard,
+                &row.last_heard,
+                &row.last_connected,
+            ]
+        });
+        times.flatten().any(|time| !time.utc.synchronised)
     }
 
     /// Endpoints that something came from.
@@ -335,12 +369,7 @@ impl Sheet {
                 records: ledger.size,
                 root: ledger.root.to_string(),
             },
-            span: findings.span_us().map(|us| Span {
-                earliest: utc::rfc3339(us.0),
-                latest: utc::rfc3339(us.1),
-                duration: utc::duration(us.1 - us.0),
-                us,
-            }),
+            span: findings.span().map(Span::of),
             runs: findings.runs.iter().map(run).collect(),
             swarms: findings.swarms.iter().map(swarm).collect(),
             strays: findings.strays.iter().map(EndpointRow::of).collect(),

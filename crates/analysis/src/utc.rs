@@ -93,6 +93,16 @@ pub fn plus_minus(interval: UtcInterval) -> String {
     )
 }
 
+/// The middle of an interval: where drawings put it. Within a run all times share the clock's error,
+/// so the middles keep their distances.
+pub fn middle_us(interval: UtcInterval) -> i64 {
+    let width = interval
+        .latest_us
+        .saturating_sub(interval.earliest_us)
+        .max(0);
+    interval.earliest_us + width / 2
+}
+
 /// How the clock stood, in the words that reports use.
 pub fn state(interval: UtcInterval) -> &'static str {
     if interval.synchronised {

@@ -87,7 +87,7 @@ pub const REPLAY: Subject = Subject {
 pub const SENT: Subject = Subject {
     part: "sent bytes",
     statement: "Every byte that the capture says was sent is one that the machine queued, in order; no \
-                payload is among them; every connect that the machine asked for has its outcome.",
+                piece message is among them; every connect that the machine asked for has its outcome.",
     does_not_show: "Traffic of other programs on the same machine.",
 };
 /// The independent reading.

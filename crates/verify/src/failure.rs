@@ -244,6 +244,14 @@ pub enum Failure {
         /// The connection.
         conn: u32,
     },
+    /// The observer uploaded.
+    #[error("{path}: a piece message was sent on connection {conn}: the observer uploads nothing")]
+    PayloadSent {
+        /// The capture.
+        path: String,
+        /// The connection.
+        conn: u32,
+    },
     /// A passage that a record points at has another digest, or is not there.
     #[error(
         "record {index}: the {len} bytes that it points at, from {offset} of the capture on, {what}"

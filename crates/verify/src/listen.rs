@@ -53,6 +53,8 @@ pub struct Listener<'a> {
     streams: Streams,
     conns: BTreeMap<ConnId, Conn>,
     attempts: BTreeMap<ConnId, u64>,
+    /// The first connection on which we sent a `piece` message.
+    pub(crate) payload_sent: Option<ConnId>,
     /// What was done.
     pub counts: Counts,
 }
@@ -78,6 +80,7 @@ impl<'a> Listener<'a> {
             streams: Streams::default(),
             conns: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            payload_sent: None,
             counts: Counts::default(),
         }
     }
@@ -104,8 +107,11 @@ impl<'a> Listener<'a> {
                 }
             }
             Input::Sent { conn, .. } => {
-                if let Some(conn) = self.conns.get_mut(&conn) {
-                    conn.ours.feed(bytes, &self.torrents);
+                if let Some(known) = self.conns.get_mut(&conn) {
+                    known.ours.feed(bytes, &self.torrents);
+                    if !known.ours.arrived.is_empty() {
+                        self.payload_sent.get_or_insert(conn);
+                    }
                 }
             }
             Input::Datagram { capture, .. } => self.streams.datagram(capture),

@@ -218,6 +218,10 @@ impl<'a> RunReplay<'a> {
             return Err(self.wrong(offset, wrong));
         }
         self.listener.entry(&entry, &payload);
+        if let Some(conn) = self.listener.payload_sent {
+            let path = self.capture_read.path.clone();
+            return Err(Failure::PayloadSent { path, conn: conn.0 });
+        }
         let step = self
             .replay
             .step(&entry, &payload)

@@ -9,7 +9,7 @@ use super::{
     svg::{self, ROWS_MAX},
 };
 use crate::{
-    sheet::{EndpointRow, GradeCount, NOT_HASHED_AGAIN, Sheet, SwarmRow, Time},
+    sheet::{EndpointRow, GradeCount, NOT_HASHED_AGAIN, Sheet, SwarmRow, Time, UNSYNCHRONISED},
     text,
 };
 
@@ -35,6 +35,7 @@ pub(super) fn write(sheet: &Sheet) -> Result<Vec<u8>, ReportError> {
         sheet,
         swarms: swarms.collect(),
         note: NOT_HASHED_AGAIN,
+        unsynchronised: UNSYNCHRONISED,
     };
     let mut html = page.render()?;
     html.push('\n');
@@ -47,6 +48,7 @@ struct Page<'a> {
     sheet: &'a Sheet,
     swarms: Vec<SwarmView<'a>>,
     note: &'static str,
+    unsynchronised: &'static str,
 }
 
 struct SwarmView<'a> {
@@ -71,6 +73,10 @@ impl Page<'_> {
     fn with_grade(&self, least: Grade) -> usize {
         let all = self.sheet.swarms.iter().flat_map(|swarm| &swarm.endpoints);
         all.filter(|row| row.grade >= least).count()
+    }
+
+    fn unsynchronised(&self) -> bool {
+        self.sheet.swarms.iter().any(SwarmRow::unsynchronised)
     }
 
     fn reached(&self) -> usize {

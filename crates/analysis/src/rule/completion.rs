@@ -1,5 +1,5 @@
-//! Completion over time: the claimed shares of an endpoint as a series. It is drawn from
-//! [`share::claims`](crate::rule::share::claims) and shows what was said, when.
+//! Completion over time: the claimed shares of an endpoint as a series, connection by connection. It
+//! is drawn from [`share::claims`](crate::rule::share::claims) and shows what was said, when.
 
 use skep_wire::Said;
 
@@ -8,17 +8,32 @@ use crate::{
     rule::share::{self, Share},
 };
 
-/// The series with runs of equal values cut to their first and last point.
-pub fn series(records: &[Indexed<'_>]) -> Vec<Said<Share>> {
-    let mut points: Vec<Said<Share>> = Vec::new();
-    for point in share::claims(records) {
+/// A point of the series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// What was said.
+    pub share: Said<Share>,
+    /// Whether it is the first on its connection: nothing connects it with the point before.
+    pub begins: bool,
+}
+
+/// The series, with stretches of equal values cut to their first and last point.
+pub fn series(records: &[Indexed<'_>]) -> Vec<Point> {
+    let mut points: Vec<Point> = Vec::new();
+    for share in share::claims(records) {
+        let of = |point: &Point| (point.share.0.when.run, point.share.0.conn);
+        let begins = points
+            .last()
+            .is_none_or(|last| of(last) != (share.0.when.run, share.0.conn));
         if let [.., before, last] = points.as_slice()
-            && before.0.ppm == point.0.ppm
-            && last.0.ppm == point.0.ppm
+            && !begins
+            && !last.begins
+            && before.share.0.ppm == share.0.ppm
+            && last.share.0.ppm == share.0.ppm
         {
             points.pop();
         }
-        points.push(point);
+        points.push(Point { share, begins });
     }
     points
 }

@@ -1,7 +1,10 @@
 //! Rules `share/claimed` and `share/offered`: the per cent that an endpoint says it has, and the per
 //! cent that it offered at that moment. They differ: a peer may claim all and give nothing.
 
-use skep_evidence::record::{Body, ClaimKind};
+use skep_evidence::{
+    journal::ConnId,
+    record::{Body, ClaimKind},
+};
 use skep_wire::{Derived, Said};
 
 use crate::{
@@ -36,6 +39,8 @@ pub struct Share {
     pub ppm: u32,
     /// When it was said.
     pub when: When,
+    /// On which connection.
+    pub conn: ConnId,
 }
 
 /// Every claim of a share, in ledger order.
@@ -48,14 +53,21 @@ pub fn claims(records: &[Indexed<'_>]) -> Vec<Said<Share>> {
                 ..
             } => None,
             Body::ClaimedSet {
-                pieces, share_ppm, ..
+                conn,
+                pieces,
+                share_ppm,
+                ..
             }
             | Body::ClaimedGain {
-                pieces, share_ppm, ..
+                conn,
+                pieces,
+                share_ppm,
+                ..
             } => Some(Said(Share {
                 pieces: *pieces,
                 ppm: *share_ppm,
                 when: entry.into(),
+                conn: *conn,
             })),
             _ => None,
         })
@@ -75,11 +87,15 @@ pub fn offered(records: &[Indexed<'_>]) -> Option<Derived<Said<Share>>> {
         .rev()
         .find_map(|&entry| match &entry.record.body {
             Body::Offers {
-                pieces, share_ppm, ..
+                conn,
+                pieces,
+                share_ppm,
+                ..
             } => Some(Said(Share {
                 pieces: *pieces,
                 ppm: *share_ppm,
                 when: entry.into(),
+                conn: *conn,
             })),
             _ => None,
         })?;
@@ -91,7 +107,10 @@ pub fn offered_most(records: &[Indexed<'_>]) -> Option<Derived<Said<Share>>> {
     let mut most: Option<Share> = None;
     for &entry in records {
         if let Body::Offers {
-            pieces, share_ppm, ..
+            conn,
+            pieces,
+            share_ppm,
+            ..
         } = &entry.record.body
             && most.is_none_or(|known| *share_ppm > known.ppm)
         {
@@ -99,6 +118,7 @@ pub fn offered_most(records: &[Indexed<'_>]) -> Option<Derived<Said<Share>>> {
                 pieces: *pieces,
                 ppm: *share_ppm,
                 when: entry.into(),
+                conn: *conn,
             });
         }
     }

@@ -12,7 +12,7 @@ use super::{NOT_HASHED_AGAIN, Time};
 use crate::{
     finding::Endpoint,
     rule::{attempt, gain::Gain, naming::Naming, portion::Portion, presence::Visit, share::Share},
-    text,
+    text, utc,
 };
 
 /// An endpoint.
@@ -89,9 +89,20 @@ pub struct EndpointRow {
     /// Times of failed attempts, for the drawing.
     #[serde(skip)]
     pub failed_us: Vec<i64>,
-    /// Claimed completion over time: microseconds since 1970 and parts per million.
+    /// Claimed completion over time, for the drawing.
     #[serde(skip)]
-    pub completion: Vec<(i64, u32)>,
+    pub completion: Vec<Claim>,
+}
+
+/// A point of the drawing of completion.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// Microseconds since 1970.
+    pub us: i64,
+    /// Parts per million.
+    pub ppm: u32,
+    /// Whether it is the first on its connection.
+    pub begins: bool,
 }
 
 /// A share at a time, as the endpoint says.
@@ -257,12 +268,16 @@ impl EndpointRow {
             failed_us: attempts
                 .failed_at
                 .iter()
-                .map(|when| when.utc.earliest_us)
+                .map(|when| utc::middle_us(when.utc))
                 .collect(),
             completion: found
                 .completion
                 .iter()
-                .map(|Said(share)| (share.when.utc.earliest_us, share.ppm))
+                .map(|point| Claim {
+                    us: utc::middle_us(point.share.0.when.utc),
+                    ppm: point.share.0.ppm,
+                    begins: point.begins,
+                })
                 .collect(),
         }
     }
@@ -326,7 +341,9 @@ fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn share(share: &Derived<Said<Share>>) -> ShareRow {
-    let Said(Share { pieces, ppm, when }) = share.value;
+    let Said(Share {
+        pieces, ppm, when, ..
+    }) = share.value;
     ShareRow {
         percent: text::percent(ppm),
         pieces,
@@ -398,12 +415,12 @@ fn visit(visit: &Derived<Visit>) -> VisitRow {
         verified_us: visit
             .verified
             .iter()
-            .map(|when| when.utc.earliest_us)
+            .map(|when| utc::middle_us(when.utc))
             .collect(),
         refuted_us: visit
             .refuted
             .iter()
-            .map(|when| when.utc.earliest_us)
+            .map(|when| utc::middle_us(when.utc))
             .collect(),
     }
 }

@@ -2,7 +2,7 @@
 //! between two claims nothing was said.
 
 use super::{Axis, ROWS_MAX, close, line, open, put, text};
-use crate::sheet::EndpointRow;
+use crate::sheet::{Claim, EndpointRow};
 
 const WIDTH: f64 = 1_080.0;
 const HEIGHT: f64 = 320.0;
@@ -60,12 +60,12 @@ fn hue(row: &EndpointRow) -> u64 {
 
 fn curve(out: &mut String, axis: &Axis, row: &EndpointRow) {
     let mut path = String::new();
-    for (place, &(us, ppm)) in row.completion.iter().enumerate() {
-        let x = axis.x(us);
-        if place == 0 {
-            put(&mut path, format_args!("M{x:.1} {:.1}", y(ppm)));
+    for claim in &row.completion {
+        let (x, y) = (axis.x(claim.us), y(claim.ppm));
+        if claim.begins {
+            put(&mut path, format_args!("M{x:.1} {y:.1}"));
         } else {
-            put(&mut path, format_args!("H{x:.1}V{:.1}", y(ppm)));
+            put(&mut path, format_args!("H{x:.1}V{y:.1}"));
         }
     }
     let hue = hue(row);
@@ -73,7 +73,7 @@ fn curve(out: &mut String, axis: &Axis, row: &EndpointRow) {
         out,
         format_args!("<path class=\"curve h{hue}\" d=\"{path}\"/>\n"),
     );
-    for &(us, ppm) in [row.completion.first(), row.completion.last()]
+    for claim in [row.completion.first(), row.completion.last()]
         .into_iter()
         .flatten()
     {
@@ -82,10 +82,10 @@ fn curve(out: &mut String, axis: &Axis, row: &EndpointRow) {
             format_args!(
                 "<circle class=\"claim h{hue}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.6\"><title>No. {} claims \
                  {} %</title></circle>\n",
-                axis.x(us),
-                y(ppm),
+                axis.x(claim.us),
+                y(claim.ppm),
                 row.number,
-                crate::text::percent(ppm)
+                crate::text::percent(claim.ppm)
             ),
         );
     }
@@ -96,7 +96,7 @@ fn curve(out: &mut String, axis: &Axis, row: &EndpointRow) {
 fn labels(out: &mut String, rows: &[&EndpointRow]) {
     let mut ends: Vec<(u32, Vec<u64>)> = Vec::new();
     for row in rows {
-        let Some(&(_, ppm)) = row.completion.last() else {
+        let Some(&Claim { ppm, .. }) = row.completion.last() else {
             continue;
         };
         match ends.iter_mut().find(|end| end.0 == ppm) {

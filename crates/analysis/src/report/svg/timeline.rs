@@ -6,6 +6,7 @@ use super::{Axis, ROWS_MAX, close, line, open, put, text};
 use crate::{
     sheet::{EndpointRow, VisitRow},
     text::escape,
+    utc,
 };
 
 const WIDTH: f64 = 1_080.0;
@@ -79,8 +80,8 @@ fn label(out: &mut String, row: &EndpointRow, middle: f64) {
 }
 
 fn bar(out: &mut String, axis: &Axis, row: &EndpointRow, visit: &VisitRow, middle: f64) {
-    let from = axis.x(visit.from.utc.earliest_us);
-    let until = axis.x(visit.heard.utc.latest_us).max(from + 3.0);
+    let from = axis.x(utc::middle_us(visit.from.utc));
+    let until = axis.x(utc::middle_us(visit.heard.utc)).max(from + 3.0);
     let top = middle - BAR / 2.0;
     put(
         out,
