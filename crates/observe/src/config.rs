@@ -48,7 +48,9 @@ of any piece); the next one \
 begins 'revisit secs' after its end, twice as long after each visit in a row without a handshake, up to \
 one hour. \
 An incoming connection is kept while it lasts, and counts as a visit of its own, and as another after \
-each 'visit secs' and 'revisit secs'. \
+each 'visit secs' and 'revisit secs'; but it is left once its pieces have come if the listening port that it \
+names was visited, had a handshake, and has delivered no verified piece: many clients allow an address one \
+connection. \
 On a visit 'pieces a visit' pieces are asked for (in whole mode every \
 piece), one after the other, each whole and on this one connection, as soon as the endpoint unchokes us \
 or allows a piece. The piece is drawn among those that it claims and now offers and that it has not \

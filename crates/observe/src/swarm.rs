@@ -79,6 +79,8 @@ pub(crate) struct Endpoint {
     pub(crate) order: u64,
     /// The connection that stands or is being made.
     pub(crate) conn: Option<ConnId>,
+    /// Whether a visit to it had a handshake.
+    pub(crate) joined: bool,
     /// Visits in a row that ended without a handshake.
     pub(crate) failures: u32,
     /// What is known from visits; moved into the visit while one lasts.
@@ -151,6 +153,13 @@ impl Swarm {
 }
 
 impl Endpoint {
+    /// Whether it takes part in the swarm, has delivered nothing on a visit, and is not being
+    /// visited: many clients allow an address one connection, and so turn us away while they have
+    /// one to us.
+    pub(crate) fn turned_us_away(&self) -> bool {
+        self.joined && self.conn.is_none() && self.memory.verified.is_empty()
+    }
+
     /// How long to wait until the next visit.
     pub(crate) fn pause(&self, revisit_secs: u32) -> Duration {
         let secs = u64::from(revisit_secs.max(1)) << self.failures.saturating_sub(1).min(12);

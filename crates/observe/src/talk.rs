@@ -7,6 +7,8 @@
 mod asking;
 mod book;
 
+use std::net::SocketAddr;
+
 use skep_evidence::{grade::Reached, record::CloseKind};
 use skep_proto::{
     drain::{Expect, Inlet, Part, PeerWorld, Span, settle},
@@ -92,6 +94,7 @@ impl Talk {
             payload: Vec::new(),
             delivered_bytes: 0,
             pex_named: 0,
+            listens_at: None,
             round: Round::new(swarm, reached.endpoint(), memory, env),
             out: Vec::new(),
         };
@@ -115,6 +118,16 @@ impl Talk {
     /// Whether a piece is under way.
     pub(crate) fn is_fetching(&self) -> bool {
         self.book.round.fetch.is_some()
+    }
+
+    /// Whether all pieces have come that were to be asked for.
+    pub(crate) fn has_all_it_wanted(&self) -> bool {
+        self.book.round.left == 0 && self.book.round.fetch.is_none()
+    }
+
+    /// The port at which the other end of an incoming connection says that it listens.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        self.book.listens_at
     }
 
     /// Whether blocks were asked for that have neither come nor been refused.

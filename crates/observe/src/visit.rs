@@ -114,6 +114,17 @@ impl Visit {
         }
     }
 
+    /// Where the other end of an incoming connection can be visited, as it says, once it has
+    /// delivered all that was to be asked for.
+    pub(crate) fn may_be_visited_at(&self) -> Option<SocketAddr> {
+        match &self.phase {
+            Phase::Talking(talk) if self.incoming && talk.has_all_it_wanted() => talk.listens_at(),
+            Phase::Connecting | Phase::Unnamed { .. } | Phase::Talking(_) | Phase::Over { .. } => {
+                None
+            }
+        }
+    }
+
     /// The connection that we asked for stands.
     pub(crate) fn opened(&mut self, reached: Reached, env: &mut Env<'_>) {
         let swarm = self.swarm.expect("we know for which swarm we connect");

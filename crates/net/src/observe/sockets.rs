@@ -130,6 +130,8 @@ impl Sockets {
             .links
             .entry(conn)
             .or_insert_with(|| Link::new(Vec::new()));
+        // A request waits for nobody's acknowledgement. Where this is refused, it is only slower.
+        let _ = stream.set_nodelay(true);
         let stream = Rc::new(stream);
         link.stream = Some(Rc::clone(&stream));
         let (words, go_on) = (self.words.clone(), Rc::clone(&link.go_on));

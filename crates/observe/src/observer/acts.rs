@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use skep_evidence::{
     journal::{ConnId, QueryId},
-    record::{Body, Source, Transport},
+    record::{Body, CloseKind, Source, Transport},
 };
 use skep_proto::tracker::client::Ask;
 
@@ -63,6 +63,13 @@ impl Observer {
             return;
         };
         act(visit, &mut env);
+        let known = visit
+            .swarm
+            .zip(visit.may_be_visited_at())
+            .and_then(|(swarm, at)| env.world.swarms[swarm].endpoints.get(&at));
+        if known.is_some_and(Endpoint::turned_us_away) {
+            visit.leave(CloseKind::UsDone, &mut env);
+        }
         if visit.is_over() {
             self.end_visit(conn);
         } else {
@@ -90,6 +97,7 @@ impl Observer {
         let known = self.endpoint(swarm, endpoint);
         known.conn = None;
         known.memory = visit.memory;
+        known.joined |= joined;
         known.failures = if joined {
             0
         } else {
@@ -98,6 +106,24 @@ impl Observer {
         let next = (now + known.pause(revisit), known.order, swarm, endpoint);
         if running {
             self.schedule.insert(next);
+        }
+        self.make_way(endpoint);
+    }
+
+    /// Looks again at the incoming connections that may stand in the way of visits to `endpoint`.
+    fn make_way(&mut self, endpoint: SocketAddr) {
+        let in_the_way = |conn: &Conn| match conn {
+            Conn::Visit(visit) => visit.may_be_visited_at() == Some(endpoint),
+            Conn::Desk(_) => false,
+        };
+        let conns: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| in_the_way(conn))
+            .map(|(id, _)| *id)
+            .collect();
+        for conn in conns {
+            self.visit(conn, |_, _| {});
         }
     }
 

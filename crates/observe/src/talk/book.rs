@@ -39,6 +39,8 @@ pub(super) struct Book {
     pub(super) payload: Vec<u8>,
     pub(super) delivered_bytes: u64,
     pub(super) pex_named: u32,
+    /// The port at which the other end of an incoming connection says that it listens.
+    pub(super) listens_at: Option<SocketAddr>,
     pub(super) round: Round,
     /// What the machine wants sent.
     pub(super) out: Vec<u8>,
@@ -201,6 +203,7 @@ impl Book {
         if let Some(port) = ext.listen_port
             && self.reached.incoming()
         {
+            self.listens_at = Some(SocketAddr::new(endpoint.ip(), port));
             env.heard.push((
                 self.swarm,
                 Naming {

@@ -13,7 +13,7 @@ use skep_wire::peer::{
 use crate::{
     content::Content,
     strangers::{Client, HttpTracker, Script, handshake, messages},
-    world::{LISTEN_PORT, US, World, config, host},
+    world::{LISTEN_PORT, Says, Stranger, US, World, config, host},
 };
 
 const TRACKER: SocketAddr = SocketAddr::new(
@@ -426,4 +426,85 @@ fn a_name_is_recorded_once_for_each_source() {
         body,
         Body::Limited { limit, .. } if limit == "NAMERS_PER_ENDPOINT_MAX"
     )));
+}
+
+/// A client allows one connection from an address. It connects to us first, so our visit to the port
+/// at which it listens is turned away; we take what we want on its connection, leave it, and the next
+/// visit is served: the listed endpoint itself delivers.
+#[test]
+fn who_turns_us_away_while_connected_to_us_is_visited_afterwards() {
+    use skep_evidence::record::CloseKind;
+    use std::{cell::Cell, rc::Rc};
+    let content = Content::small(&[]);
+    let listens: SocketAddr = "10.0.1.5:6999".parse().expect("an address");
+    let mut config = config();
+    config.endpoints = vec![(0, listens)];
+    let mut world = World::new(config, vec![content.target.clone()]);
+    let (hash, server, visits) = (
+        content.target.metainfo.info_hash,
+        content.clone(),
+        Rc::default(),
+    );
+    let count: Rc<Cell<u32>> = Rc::clone(&visits);
+    world.takes(listens, move || {
+        visits.set(visits.get() + 1);
+        let hello = handshake(hash, b"-XX0001-abcdefghijkl");
+        let turned_away = Script::new([(0, hello)]).closing();
+        if visits.get() == 1 {
+            Either::Left(turned_away)
+        } else {
+            Either::Right(Client::seeder(&server))
+        }
+    });
+    let from: SocketAddr = "10.0.1.5:40000".parse().expect("an address");
+    let caller = Client::seeder(&content).calling().listening_at(6_999);
+    world.comes_in(Duration::from_millis(5), from, caller);
+    world.run_until(80);
+    assert_eq!(count.get(), 2);
+    let bodies = world.bodies();
+    let conn_of = |at: SocketAddr| {
+        bodies.iter().rev().find_map(move |body| match body {
+            Body::Reached { conn, endpoint, .. } if *endpoint == at => Some(*conn),
+            _ => None,
+        })
+    };
+    let verified = |at| {
+        bodies
+            .iter()
+            .any(|body| matches!(body, Body::Verified { conn, .. } if Some(*conn) == conn_of(at)))
+    };
+    assert!(verified(from) && verified(listens));
+    let left = bodies.iter().any(|body| {
+        matches!(body, Body::Closed { conn, how: CloseKind::UsDone, .. } if Some(*conn) == conn_of(from))
+    });
+    assert!(left, "the incoming connection is left by us");
+}
+
+/// One stranger or another.
+enum Either<A, B> {
+    Left(A),
+    Right(B),
+}
+
+impl<A: Stranger, B: Stranger> Stranger for Either<A, B> {
+    fn opened(&mut self, now: skep_wire::Moment) -> Vec<Says> {
+        match self {
+            Self::Left(who) => who.opened(now),
+            Self::Right(who) => who.opened(now),
+        }
+    }
+
+    fn hears(&mut self, bytes: &[u8], now: skep_wire::Moment) -> Vec<Says> {
+        match self {
+            Self::Left(who) => who.hears(bytes, now),
+            Self::Right(who) => who.hears(bytes, now),
+        }
+    }
+
+    fn wakes(&mut self, now: skep_wire::Moment) -> Vec<Says> {
+        match self {
+            Self::Left(who) => who.wakes(now),
+            Self::Right(who) => who.wakes(now),
+        }
+    }
 }
