@@ -246,7 +246,7 @@ def dissect():
     if not shutil.which("tshark"): return "SKIPPED: tshark is not installed"
     out = subprocess.run(["tshark", "-r", str(found[0]), "-d", "tcp.port==1-65535,bittorrent", "-T", "fields", "-e", "bittorrent.msg.type", "-e", "bittorrent.protocol.name"], capture_output=True, text=True)
     kinds = set(re.findall(r"\d+", out.stdout))
-    need({"5", "7", "6"} <= kinds and "BitTorrent protocol" in out.stdout, f"tshark names only {sorted(kinds)}: {out.stderr[-500:]}")
+    need({"7", "6"} <= kinds and kinds & {"5", "14"} and "BitTorrent protocol" in out.stdout, f"tshark names only {sorted(kinds)}: {out.stderr[-500:]}")
     bad = subprocess.run(["tshark", "-r", str(found[0]), "-Y", "_ws.malformed"], capture_output=True, text=True).stdout
     need(not bad, f"tshark calls packets malformed:\n{bad[:500]}")
     return f"message types {', '.join(sorted(kinds, key=int))}"
