@@ -135,6 +135,9 @@ pub enum BundleError {
         /// The one before it.
         before: String,
     },
+    /// The file does not begin as a tar archive does.
+    #[error("this is not a bundle: it does not begin with a ustar header")]
+    NotABundle,
     /// A header that is not the one that the format has for this file.
     #[error("header of {path} at {offset} differs from the canonical one in its field {field}")]
     Header {

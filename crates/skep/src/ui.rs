@@ -81,7 +81,17 @@ impl CmdError {
 
 impl fmt::Display for CmdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {:#}", self.error)?;
+        // Some errors name their cause in their own words; a cause that stands there already is not
+        // said twice.
+        let mut said = String::new();
+        for cause in self.error.chain().map(ToString::to_string) {
+            if said.is_empty() {
+                said = cause;
+            } else if !said.contains(&cause) {
+                said = format!("{said}: {cause}");
+            }
+        }
+        write!(f, "error: {said}")?;
         if let Some(hint) = &self.hint {
             write!(f, "\nhint: {hint}")?;
         }

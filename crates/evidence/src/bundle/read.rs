@@ -40,6 +40,9 @@ impl<S: Source> Bundle<S> {
                 end(&source, offset)?;
                 break;
             }
+            if offset == 0 && !header::is_ustar(&block) {
+                return Err(BundleError::NotABundle);
+            }
             let (path, len) = header::read(&block);
             let wrong = |field| BundleError::Header {
                 path: path.clone(),

@@ -80,6 +80,10 @@ enum LinkPolicy {
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
+    if let Err(error) = std::fs::symlink_metadata(&args.path) {
+        let error = anyhow::Error::new(error).context(format!("look at {}", args.path.display()));
+        return Err(CmdError::usage(error));
+    }
     let links = match args.links {
         LinkPolicy::Refuse => Links::Refuse,
         LinkPolicy::Follow => Links::Follow,
