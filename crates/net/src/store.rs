@@ -254,6 +254,10 @@ impl<F: FilesMut> ObservationStore<F> {
             Some(last) => store.mend(last, recovered.cut)?,
             None => None,
         };
+        if store.ledger.size() > reader.size() && cut.is_none() {
+            // A crash came between the last records and the checkpoint that was to cover them.
+            store.checkpoint()?;
+        }
         let records = store.ledger.size();
         Ok((
             store,

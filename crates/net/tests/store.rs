@@ -1,6 +1,6 @@
 //! The observation's folder: what was acknowledged is found again, in all three files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use skep_evidence::{
     capture::{Direction, Packet, Renderer, Section, packet_at},
@@ -364,6 +364,7 @@ fn a_second_run_continues_the_ledger() {
         reader.blob(&sha256(b"other")),
         Err(StoreError::Blob { .. })
     ));
+    stranger_agrees(&dir);
     let mode = |name: &str| {
         fs::metadata(dir.join(name))
             .expect("there")
@@ -374,6 +375,25 @@ fn a_second_run_continues_the_ledger() {
     assert_eq!(
         (mode("operator.key"), mode("operator.vkey")),
         (0o600, 0o644)
+    );
+}
+
+/// The verifier in Python that was written from the page of formats.
+fn stranger_agrees(dir: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../evidence/tests/stranger/verify.py");
+    let Ok(output) = Command::new("python3").arg(script).arg(dir).output() else {
+        eprintln!("SKIPPED the check by a stranger: no python3 on this machine");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("run 2: 302 journal entries render the capture's 300 packets"),
+        "{said}"
     );
 }
 

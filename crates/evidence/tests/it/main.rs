@@ -9,3 +9,4 @@ mod ledger;
 mod note;
 mod records;
 mod samples;
+mod stranger;
