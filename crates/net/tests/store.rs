@@ -248,9 +248,7 @@ fn survive(seed: u64) -> u32 {
     let mut cuts = 0;
     for _ in 0..4 {
         disk.fail_after(rng.below(90));
-        let mut created = false;
-        let done = work(&mut disk, &mut rng, &mut acknowledged, &mut created);
-        match done {
+        match work(&mut disk, &mut rng, &mut acknowledged) {
             Ok(()) => {}
             Err(StoreError::File(_)) => cuts += 1,
             Err(error) => panic!("seed {seed}: {error}"),
@@ -268,15 +266,9 @@ fn survive(seed: u64) -> u32 {
 }
 
 /// Opens the folder, begins a run, and takes steps until the power goes.
-fn work(
-    disk: &mut Disk,
-    rng: &mut Rng,
-    acknowledged: &mut Acknowledged,
-    created: &mut bool,
-) -> Result<(), StoreError> {
+fn work(disk: &mut Disk, rng: &mut Rng, acknowledged: &mut Acknowledged) -> Result<(), StoreError> {
     let files = Lent(disk);
     let (mut store, _) = ObservationStore::open_on(files, key())?;
-    *created = true;
     let run = begin(&mut store)?;
     acknowledged.resize(run as usize, 0);
     let mut steps = 0;
