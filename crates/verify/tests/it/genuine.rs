@@ -4,7 +4,7 @@ use skep_evidence::ledger::{Policy, SigningKey};
 use skep_evidence::record::Body;
 use skep_verify::{Verdict, verify};
 
-use crate::observation::{Line, OBSERVER, bundle, judge, key, run, simulated};
+use crate::observation::{Line, OBSERVER, bundle, half_a_piece_first, judge, key, run, simulated};
 
 #[test]
 fn an_honest_bundle_verifies_and_every_check_was_made() {
@@ -78,6 +78,23 @@ fn two_runs_of_one_ledger_are_replayed_one_after_the_other() {
             .iter()
             .any(|check| check.part == "run 2 replay")
     );
+}
+
+/// The first half came twice on one connection; the piece is judged by what came when all of it was
+/// asked for again.
+#[test]
+fn a_piece_asked_for_twice_on_one_connection_verifies() {
+    let run = half_a_piece_first();
+    let asked = |body: &Body| matches!(body, Body::PieceAsked { blocks: 2, .. });
+    let verified = |body: &Body| matches!(body, Body::Verified { .. });
+    let count = |wanted: fn(&Body) -> bool| {
+        let is_wanted = |line: &&Line| matches!(line, Line::Machine(it) if wanted(&it.body));
+        run.lines.iter().filter(is_wanted).count()
+    };
+    assert!(count(asked) > 1);
+    assert_eq!(count(verified), 1);
+    let outcome = judge(&[run]);
+    assert!(outcome.verified(), "{outcome}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An observation in memory: a simulated run, laid out as the store lays it out, and bundled. Whoever
 //! holds the operator's key can change anything in it and lay it out again: so do the forgeries.
 
-use std::{cell::Cell, collections::BTreeMap, sync::OnceLock};
+use std::{cell::Cell, collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use skep_evidence::{
     bundle::build,
@@ -15,10 +15,11 @@ use skep_evidence::{
 use skep_hash::{Sha256Digest, sha256};
 use skep_observe::{Config, Replay, Target};
 use skep_verify::{Outcome, contents, select, verify};
+use skep_wire::{Block, PieceIndex, peer::Message};
 
 use crate::{
     content::Content,
-    strangers::Client,
+    strangers::{Client, Script, handshake, messages},
     world::{World, config, host},
 };
 
@@ -125,7 +126,6 @@ impl Memory {
 /// that is silent, and two where nobody is.
 pub(crate) fn simulated(run: u32) -> Run {
     let content = Content::new(6 * 32_768 + 9_000, 32_768, &[]);
-    let torrent = torrent_of(&content);
     let mut config = config();
     config.run = run;
     config.endpoints = (1..=7).map(|n| (0, host(n))).collect();
@@ -148,16 +148,51 @@ pub(crate) fn simulated(run: u32) -> Run {
     });
     world.hosts.insert(host(5), crate::world::Host::Silent);
     world.run_until(40);
+    told_by(world, config, &content)
+}
+
+/// A peer comes in, delivers half of piece 0, falls silent, and is asked for all of it again when the
+/// next round begins; then it delivers all of it.
+pub(crate) fn half_a_piece_first() -> Run {
+    let content = Content::new(4 * 32_768, 32_768, &[]);
+    let mut config = config();
+    (config.run, config.revisit_secs, config.visit_secs) = (1, 2, 8);
+    let mut world = World::new(config.clone(), vec![content.target.clone()]);
+    let blocks = |range: std::ops::Range<u32>| {
+        let mut out = Vec::new();
+        for n in range {
+            let block = Block {
+                piece: PieceIndex(0),
+                begin: n * 16_384,
+                len: 16_384,
+            };
+            Message::Piece(block).encode(&mut out);
+            out.extend(content.block(block));
+        }
+        out
+    };
+    let hello = handshake(content.target.metainfo.info_hash, b"-XX0001-abcdefghijkl");
+    let claims = messages(&[Message::Bitfield(&[0b1000_0000]), Message::Unchoke]);
+    let script = Script::new([
+        (0, [hello, claims].concat()),
+        (1_000, blocks(0..1)),
+        (100_000, blocks(0..2)),
+    ]);
+    world.comes_in(Duration::ZERO, host(1), script);
+    world.run_until(110);
+    told_by(world, config, &content)
+}
+
+fn told_by(mut world: World, config: Config, content: &Content) -> Run {
     world.stop();
     let log: Vec<(Entry, Vec<u8>)> = world
         .log()
         .map(|(entry, bytes, _)| (entry.clone(), bytes.to_vec()))
         .collect();
-    let targets = vec![content.target.clone()];
     let mut run = Run {
         config,
-        targets,
-        torrents: vec![torrent],
+        targets: vec![content.target.clone()],
+        torrents: vec![torrent_of(content)],
         log,
         lines: vec![],
     };
