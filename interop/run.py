@@ -79,9 +79,9 @@ def content(name, size=SIZE):
 
 
 def same(a, b):
-    """Whether every file below a is below b with the same bytes."""
+    """Whether every file below a is below b with the same bytes. Empty ones do not count: Transmission makes none."""
     for f in sorted(a.rglob("*")):
-        if f.is_file():
+        if f.is_file() and f.stat().st_size:
             g = b / f.relative_to(a)
             if not g.exists() or not filecmp.cmp(f, g, shallow=False): return False
     return True
@@ -207,7 +207,7 @@ def observe():
         need(wait_for(lambda: '"ready"' in alerts.read_text(), 30), "libtorrent does not seed")
         for name, s in seeds.items(): need(wait_for(s.complete, 60, 0.2), f"{name} does not seed")
         o = Skep("observe", "observe", torrent, "--out", watched, "--for", "25s", "--bind", ip(2), "--listen", f"{ip(2)}:{port()}",
-                 "--pieces", "4", "--revisit", "8s")
+                 "--pieces", "40", "--visit", "4s", "--revisit", "2s")
         need(wait_for(lambda: not o.alive(), 60, 0.2), "observe did not end in its time", o)
         need(o.p.returncode == 0, f"observe ended with {o.p.returncode}", o)
         key.p.stdin.write(b"quit\n"); key.p.stdin.flush(); key.p.wait(10)
