@@ -5,7 +5,9 @@
 //! points at is read from the capture and hashed; every grade that a record states is made again
 //! from the bytes by the constructors of `skep_evidence::grade`, which know no other way.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod ear;
+
+use std::collections::BTreeMap;
 
 use skep_evidence::{
     file::Files,
@@ -18,9 +20,10 @@ use skep_observe::Target;
 use skep_wire::{
     Bitfield, Block, InfoHash, PieceIndex, Said,
     metainfo::Metainfo,
-    peer::{self, HANDSHAKE_LEN, Handshake, MESSAGE_LEN_MAX, Message, MessageId, PIECE_HEADER_LEN},
+    peer::{Handshake, PIECE_HEADER_LEN},
 };
 
+use self::ear::Ear;
 use crate::{
     Failure, replay,
     stream::{PassageError, Streams},
@@ -71,7 +74,8 @@ struct Conn {
 }
 
 impl<'a> Listener<'a> {
-    pub(crate) fn new(files: &'a dyn Files, capture: String, targets: &[Target]) -> Self {
+    /// Begins before the first entry; `capture` is the path of the run's capture.
+    pub fn new(files: &'a dyn Files, capture: String, targets: &[Target]) -> Self {
         let torrent = |target: &Target| (target.metainfo.info_hash, target.metainfo.clone());
         Self {
             files,
@@ -91,7 +95,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Takes an entry of the journal with its bytes.
-    pub(crate) fn entry(&mut self, entry: &Entry, bytes: &[u8]) {
+    pub fn entry(&mut self, entry: &Entry, bytes: &[u8]) {
         match entry.input {
             Input::Opened { conn, .. } | Input::Incoming { conn, .. } => {
                 debug_assert!(
@@ -126,7 +130,11 @@ impl<'a> Listener<'a> {
     }
 
     /// Judges a record of the ledger by the bytes that came until then.
-    pub(crate) fn record(&mut self, index: u64, record: &Record) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] naming the record.
+    pub fn record(&mut self, index: u64, record: &Record) -> Result<(), Failure> {
         if let Some(source) = source_of(&record.body) {
             self.check_passage(index, source)?;
         }
@@ -187,7 +195,11 @@ impl<'a> Listener<'a> {
     }
 
     /// The run is over: judges the handshakes of connections that were not closed.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Listener::record`].
+    pub fn finish(&mut self) -> Result<(), Failure> {
         let open: Vec<ConnId> = self.conns.keys().copied().collect();
         open.into_iter().try_for_each(|conn| self.close(conn))
     }
@@ -469,161 +481,5 @@ fn source_of(body: &Body) -> Option<&Source> {
         | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => None,
-    }
-}
-
-/// Follows one direction of a connection. Where the bytes stop being messages it goes deaf: what
-/// comes then claims and delivers nothing.
-#[derive(Default)]
-struct Ear {
-    head: Vec<u8>,
-    info_hash: Option<InfoHash>,
-    deaf: bool,
-    /// How much of the stream was understood.
-    at: u64,
-    /// Bytes of a message that is not whole yet, or of a `piece` its first 13.
-    buf: Vec<u8>,
-    /// Bytes of a payload still to be passed over.
-    skip: u64,
-    set: Option<Bitfield>,
-    /// How many pieces were claimed after the messages of the last bytes, by the messages' ends.
-    claims: BTreeMap<u64, u32>,
-    /// Blocks that came, by the place of their payloads.
-    arrived: BTreeMap<u64, Block>,
-    /// Blocks that were asked for.
-    asked: BTreeSet<Block>,
-}
-
-impl Ear {
-    fn handshake(&self) -> Option<&[u8; HANDSHAKE_LEN]> {
-        self.head.first_chunk()
-    }
-
-    fn feed(&mut self, mut bytes: &[u8], torrents: &BTreeMap<InfoHash, Metainfo>) {
-        self.claims.clear();
-        if self.head.len() < HANDSHAKE_LEN {
-            let take = bytes.len().min(HANDSHAKE_LEN - self.head.len());
-            let (head, rest) = bytes.split_at(take);
-            self.head.extend_from_slice(head);
-            bytes = rest;
-            if let Some(head) = self.handshake() {
-                let torrent = Handshake::decode(head).ok();
-                let torrent = torrent.and_then(|shake| torrents.get(&shake.info_hash));
-                self.info_hash = torrent.map(|torrent| torrent.info_hash);
-                self.set = torrent.map(|torrent| Bitfield::empty(torrent.info.piece_count()));
-                self.deaf = torrent.is_none();
-                self.at = HANDSHAKE_LEN as u64;
-            }
-        }
-        while !bytes.is_empty() && !self.deaf {
-            bytes = self.hear(bytes);
-        }
-    }
-
-    /// Takes some of `bytes`; returns the rest.
-    fn hear<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        if self.skip > 0 {
-            let take = bytes
-                .len()
-                .min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-            self.skip -= take as u64;
-            self.at += take as u64;
-            return &bytes[take..];
-        }
-        let need = self.need();
-        let take = bytes.len().min(need - self.buf.len());
-        self.buf.extend_from_slice(&bytes[..take]);
-        self.at += take as u64;
-        if self.buf.len() == self.need() {
-            self.message();
-        }
-        &bytes[take..]
-    }
-
-    /// How many bytes the buffer must hold before anything can be said: the prefix, then the id, then
-    /// the body (of `piece` its first 9 bytes).
-    fn need(&mut self) -> usize {
-        let Some(prefix) = self.buf.first_chunk::<4>() else {
-            return 4;
-        };
-        let len = u32::from_be_bytes(*prefix);
-        if len > MESSAGE_LEN_MAX {
-            self.deaf = true;
-            return 4;
-        }
-        match self.buf.get(4) {
-            None if len == 0 => 4,
-            None => 5,
-            Some(&id) => 4 + peer::body_len(len, MessageId(id)) as usize,
-        }
-    }
-
-    fn message(&mut self) {
-        let buf = std::mem::take(&mut self.buf);
-        let Some((prefix, body)) = buf.split_first_chunk::<4>() else {
-            return;
-        };
-        let len = u32::from_be_bytes(*prefix);
-        if self.deaf {
-            return;
-        }
-        let Ok(message) = peer::decode(len, body) else {
-            self.deaf = true;
-            return;
-        };
-        match message {
-            Message::Have(piece) => {
-                if let Some(set) = &mut self.set {
-                    set.insert(piece);
-                }
-                self.claim();
-            }
-            Message::Bitfield(bits) => {
-                let count = self.set.as_ref().map_or(0, Bitfield::piece_count);
-                match Bitfield::from_bytes(bits, count) {
-                    Ok(set) => self.set = Some(set),
-                    Err(_) => self.deaf = true,
-                }
-                self.claim();
-            }
-            Message::HaveAll => {
-                self.set = self
-                    .set
-                    .as_ref()
-                    .map(|set| Bitfield::full(set.piece_count()));
-                self.claim();
-            }
-            Message::HaveNone => {
-                self.set = self
-                    .set
-                    .as_ref()
-                    .map(|set| Bitfield::empty(set.piece_count()));
-                self.claim();
-            }
-            Message::Piece(block) => {
-                self.arrived.insert(self.at, block);
-                self.skip = block.len.into();
-            }
-            Message::Request(block) => {
-                self.asked.insert(block);
-            }
-            Message::KeepAlive
-            | Message::Choke
-            | Message::Unchoke
-            | Message::Interested
-            | Message::NotInterested
-            | Message::Cancel(_)
-            | Message::Port(_)
-            | Message::SuggestPiece(_)
-            | Message::RejectRequest(_)
-            | Message::AllowedFast(_)
-            | Message::Extended { .. }
-            | Message::Unknown { .. } => {}
-        }
-    }
-
-    fn claim(&mut self) {
-        let count = self.set.as_ref().map_or(0, Bitfield::count);
-        self.claims.insert(self.at, count);
     }
 }

@@ -2,12 +2,12 @@
 //! are said to have been sent, and connects against their outcomes.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     time::Duration,
 };
 
-use skep_evidence::journal::{ConnId, Entry, Input};
+use skep_evidence::journal::{ConnId, Entry, Input, QueryId};
 use skep_observe::Action;
 use skep_wire::Moment;
 
@@ -30,6 +30,7 @@ pub struct Outcomes {
     connects: BTreeMap<ConnId, Connect>,
     queued: BTreeMap<ConnId, VecDeque<u8>>,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    lookups: BTreeSet<QueryId>,
     /// Bytes that were sent on connections and in datagrams.
     pub sent_bytes: u64,
     /// Connects that had an outcome.
@@ -85,9 +86,11 @@ impl Outcomes {
             Input::Ended { conn, .. } => {
                 self.queued.remove(conn);
             }
+            Input::Resolved { query, .. } => {
+                self.lookups.remove(query);
+            }
             Input::Clock(_)
             | Input::Timeout
-            | Input::Resolved { .. }
             | Input::Incoming { .. }
             | Input::Received { .. }
             | Input::Datagram { .. }
@@ -118,7 +121,10 @@ impl Outcomes {
                     self.given_up += 1;
                 }
             }
-            Action::Resolve { .. } | Action::Finished => {}
+            Action::Resolve { query, .. } => {
+                self.lookups.insert(query);
+            }
+            Action::Finished => {}
         }
     }
 
@@ -131,8 +137,18 @@ impl Outcomes {
             .map(|(conn, connect)| (*conn, connect.remote))
     }
 
-    /// Connects that are still open.
-    pub fn open(&self) -> usize {
+    /// Connects without an outcome so far: only a run that has no end yet has any.
+    pub fn connects_open(&self) -> usize {
         self.connects.len()
+    }
+
+    /// Look-ups of names without an answer so far.
+    pub fn lookups_open(&self) -> usize {
+        self.lookups.len()
+    }
+
+    /// Bytes that were queued on connections that stand and that the system has not taken.
+    pub fn bytes_open(&self) -> usize {
+        self.queued.values().map(VecDeque::len).sum()
     }
 }

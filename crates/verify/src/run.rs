@@ -143,6 +143,24 @@ fn report(run: u32, records: u64, done: &RunReplay<'_>, ended: &Ended, outcome: 
             "{count} datagrams that the machine queued were never sent"
         ));
     }
+    for (count, what) in [
+        (
+            asked.connects_open(),
+            "connects have no outcome yet where the journal ends",
+        ),
+        (
+            asked.lookups_open(),
+            "look-ups of names have no answer where the journal ends",
+        ),
+        (
+            asked.bytes_open(),
+            "queued bytes were not sent yet where the journal ends",
+        ),
+    ] {
+        if count > 0 {
+            outcome.note(format!("{count} {what}"));
+        }
+    }
     outcome.begin_run(&check::BYTES, run);
     let counts = done.listener.counts;
     outcome.holds(format!(

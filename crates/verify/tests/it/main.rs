@@ -15,4 +15,5 @@ mod crash;
 mod flips;
 mod forgery;
 mod genuine;
+mod listen;
 mod observation;

@@ -1,0 +1,120 @@
+//! The binary that sceptics run: its exit codes and its first line.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use skep_evidence::{
+    bundle::build,
+    file::{FileError, FileOp, Files},
+    ledger::{Ledger, SigningKey},
+};
+use skep_verify::{contents, select};
+
+/// A folder in memory.
+struct Memory(BTreeMap<String, Vec<u8>>);
+
+impl Files for Memory {
+    fn read(&self, path: &str, _len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
+        Ok(self.0.get(path).cloned())
+    }
+
+    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
+        let bytes = self.0.get(path).map_or(&[][..], Vec::as_slice);
+        Ok(bytes
+            .iter()
+            .skip(offset as usize)
+            .take(len)
+            .copied()
+            .collect())
+    }
+
+    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
+        Ok(self.0.get(path).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
+        let prefix = format!("{path}/");
+        let below = self
+            .0
+            .keys()
+            .filter_map(|known| known.strip_prefix(&prefix));
+        Ok(below
+            .filter_map(|rest| rest.split('/').next())
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+/// The bundle of a ledger in which nothing stands yet, and its public key.
+fn empty_bundle() -> (Vec<u8>, String) {
+    let key = SigningKey::new("observer.example", [3; 32]).expect("a name");
+    let vkey = key.verifier().encode();
+    let (_, commit) = Ledger::create(key);
+    let mut folder = Memory(BTreeMap::new());
+    for op in commit.ops {
+        if let FileOp::Replace { path, bytes } | FileOp::Write { path, bytes, .. } = op {
+            folder.0.insert(path, bytes);
+        }
+    }
+    folder
+        .0
+        .insert("operator.vkey".into(), format!("{vkey}\n").into_bytes());
+    let selection = select(&folder).expect("an observation");
+    let mut files: BTreeMap<String, Vec<u8>> = selection
+        .files
+        .iter()
+        .map(|(path, _)| (path.clone(), folder.0[path].clone()))
+        .collect();
+    for (name, bytes) in selection.report.files() {
+        files.insert(contents::report_path(name), bytes.to_vec());
+    }
+    (build(&files).expect("a bundle"), vkey)
+}
+
+fn run(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep-verify"));
+    let output = command
+        .current_dir(dir)
+        .args(args)
+        .output()
+        .expect("it runs");
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).expect("text"),
+    )
+}
+
+#[test]
+fn exit_codes_tell_apart_what_is_wrong() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    let (bundle, vkey) = empty_bundle();
+    let mut changed = bundle.clone();
+    changed[700] ^= 1;
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.join(name), bytes).expect("written");
+    write("good.tar", &bundle);
+    write("changed.tar", &changed);
+    write("policy", format!("log {vkey}\nquorum none\n").as_bytes());
+    write("nonsense", b"nonsense\n");
+
+    let (code, said) = run(dir, &["good.tar"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("Without --policy, the keys found in the bundle prove only"));
+    let (code, said) = run(dir, &["good.tar", "--policy", "policy"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("Without --policy"));
+    let (code, said) = run(dir, &["good.tar", "--json"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("\"verified\": true"), "{said}");
+    let (code, said) = run(dir, &["changed.tar"]);
+    assert_eq!(code, Some(4));
+    assert!(said.contains("DOES NOT VERIFY"), "{said}");
+
+    assert_eq!(run(dir, &["--help"]).0, Some(0));
+    for args in [&[][..], &["a", "b"], &["--frob"], &["good.tar", "--policy"]] {
+        assert_eq!(run(dir, args).0, Some(2), "{args:?}");
+    }
+    assert_eq!(run(dir, &["good.tar", "--policy", "nonsense"]).0, Some(2));
+    assert_eq!(run(dir, &["absent.tar"]).0, Some(3));
+    assert_eq!(run(dir, &["."]).0, Some(3));
+    assert_eq!(run(dir, &["good.tar", "--policy", "absent"]).0, Some(3));
+}

@@ -1,0 +1,197 @@
+//! An observation handed over: `observe`, `report`, `bundle` and `verify` as programs, with their exit
+//! codes, and the bundle in the hands of other people's tools.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+/// A small observation: a seeder, and a port where nobody is.
+fn observed(dir: &Path) {
+    std::fs::write(dir.join("t"), vec![7; 200_000]).expect("written");
+    done(dir, &["create", "t", "--piece-size", "64KiB"]);
+    let (_seeder, addr) = seeder(dir);
+    done(
+        dir,
+        &[
+            "observe",
+            "t.torrent",
+            "--out",
+            "obs",
+            "--for",
+            "2s",
+            "--listen",
+            "127.0.0.1",
+            "--pieces",
+            "2",
+            "--peer",
+            &addr,
+            "--peer",
+            "127.0.0.1:1",
+        ],
+    );
+}
+
+#[test]
+fn what_was_observed_is_reported_bundled_and_verified() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    observed(dir);
+
+    let table = done(dir, &["report", "obs"]);
+    assert!(
+        table.contains("verified") && table.contains("listed"),
+        "{table}"
+    );
+    let first = std::fs::read(dir.join("obs/report/report.html")).expect("written");
+    done(dir, &["report", "obs"]);
+    assert_eq!(
+        std::fs::read(dir.join("obs/report/report.html")).expect("written"),
+        first
+    );
+    let csv = done(dir, &["report", "obs", "--format", "csv"]);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let json = done(dir, &["report", "obs", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["swarms"][0]["endpoints"][0]["grade"], "verified");
+
+    done(dir, &["bundle", "obs", "--out", "o.tar"]);
+    let said = done(dir, &["verify", "o.tar"]);
+    assert!(said.starts_with("Without --policy"), "{said}");
+    assert!(
+        said.contains("2 pieces hashed and found to be the torrent's"),
+        "{said}"
+    );
+    done(dir, &["bundle", "obs", "--out", "again.tar"]);
+    assert!(
+        read(dir, "o.tar") == read(dir, "again.tar"),
+        "one observation, one bundle"
+    );
+
+    let vkey = std::fs::read_to_string(dir.join("obs/operator.vkey")).expect("there");
+    std::fs::write(dir.join("policy"), format!("log {vkey}quorum none\n")).expect("written");
+    let said = done(dir, &["verify", "o.tar", "--policy", "policy", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
+    assert_eq!(
+        (&said["verified"], &said["policy"]),
+        (&true.into(), &true.into())
+    );
+}
+
+#[test]
+fn a_changed_bundle_exits_with_4_and_names_the_part() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    observed(dir);
+    done(dir, &["bundle", "obs", "--out", "o.tar"]);
+    let mut bytes = read(dir, "o.tar");
+    let journal = bytes
+        .windows(17)
+        .rposition(|at| at == b"runs/0001/journal")
+        .expect("a member");
+    bytes[journal + 700] ^= 1;
+    std::fs::write(dir.join("o.tar"), bytes).expect("written");
+    let output = run(dir, &["verify", "o.tar"]);
+    assert_eq!(output.status.code(), Some(4));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("DOES NOT VERIFY: MANIFEST: runs/0001/journal hashes to"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wrong_use_exits_with_2_and_missing_files_with_3() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    std::fs::write(dir.join("policy"), "lock the door\n").expect("written");
+    std::fs::write(dir.join("o.tar"), "no bundle").expect("written");
+    for (args, code) in [
+        (&["verify"][..], 2),
+        (&["verify", "o.tar", "--policy", "policy"], 2),
+        (&["verify", "o.tar", "--policy", "absent"], 3),
+        (&["verify", "absent.tar"], 3),
+        (&["verify", "."], 3),
+        (&["verify", "o.tar"], 4),
+        (&["report", "absent"], 3),
+        (&["report", "absent", "--format", "pdf"], 2),
+        (&["bundle", "absent"], 3),
+    ] {
+        let output = run(dir, args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    }
+}
+
+/// `tar` unpacks the bundle and `sha256sum` checks it, as README.txt in it says.
+#[test]
+fn other_tools_open_the_bundle() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let dir = dir.path();
+    observed(dir);
+    done(dir, &["bundle", "obs", "--out", "o.tar"]);
+    let shell = "mkdir out && tar -xf o.tar -C out && cd out && sha256sum --check --quiet MANIFEST";
+    let output = Command::new("sh")
+        .current_dir(dir)
+        .args(["-c", shell])
+        .output()
+        .expect("a shell");
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        !dir.join("out/operator.key").exists(),
+        "the secret key stays at home"
+    );
+}
+
+fn read(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).expect("there")
+}
+
+fn skep(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    skep(dir, args).output().expect("it runs")
+}
+
+/// Runs a command that succeeds; returns what it printed.
+fn done(dir: &Path, args: &[&str]) -> String {
+    let output = run(dir, args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+struct Seeder(Child);
+
+impl Drop for Seeder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A seeder of `t`, and where it listens.
+fn seeder(dir: &Path) -> (Seeder, String) {
+    let child = skep(dir, &["seed", "t.torrent", "t", "--listen", "127.0.0.1"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn();
+    let mut child = child.expect("it runs");
+    let stderr = child.stderr.take().expect("piped");
+    let seeder = Seeder(child);
+    let line = BufReader::new(stderr)
+        .lines()
+        .next()
+        .expect("it says where it listens");
+    let line = line.expect("text");
+    let addr = line
+        .split_whitespace()
+        .find(|word| word.starts_with("127.0.0.1:"));
+    (
+        seeder,
+        addr.expect("an address").trim_end_matches(',').to_owned(),
+    )
+}
