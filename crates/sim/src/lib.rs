@@ -23,4 +23,5 @@ pub mod tracker;
 pub mod watcher;
 
 pub use lone::Sim;
+pub use skep_proto::rng;
 pub use swarm::Swarm;

@@ -6,8 +6,8 @@ use skep_evidence::{
     ledger::{Checkpoint, Commit, Ledger, LedgerError, LedgerReader, SigningKey, TlogProof},
     record::RECORD_BYTES_MAX,
 };
-use skep_proto::rng::Rng;
 use skep_sim::disk::Disk;
+use skep_sim::rng::Rng;
 
 pub(crate) fn key() -> SigningKey {
     SigningKey::new("observer.example/1", [7; 32]).expect("a good name")

@@ -93,13 +93,16 @@ fn bytes_json(tag: &str, bytes: &[u8]) -> Json {
         .iter()
         .find(|row| row.tag == tag)
         .map_or("", |row| row.unit);
-    if unit.starts_with("address") || unit.starts_with("4 or 16") {
-        if let Some(text) = endpoint(bytes) {
-            return text.into();
-        }
-    } else if unit.starts_with("text") || !unit.is_empty() && !unit.contains("bytes") {
-        return String::from_utf8_lossy(bytes).into();
-    } else if unit.is_empty() && bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+    let is_address = unit.starts_with("address") || unit.starts_with("4 or 16");
+    if is_address && let Some(text) = endpoint(bytes) {
+        return text.into();
+    }
+    let is_text = if unit.is_empty() {
+        bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
+    } else {
+        unit.starts_with("text") || !unit.contains("bytes")
+    };
+    if is_text {
         return String::from_utf8_lossy(bytes).into();
     }
     bytes
