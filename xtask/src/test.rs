@@ -102,7 +102,7 @@ fn passed(outcome: Result<()>) -> Result<Verdict> {
 
 /// Unit tests, simulations and command scripts.
 fn unit(long: bool) -> Result<Verdict> {
-    let mut command = shell::cargo(&["test", "--workspace", "--quiet"]);
+    let mut command = shell::cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
     if long {
         command.env("SKEP_LONG", "1");
     }

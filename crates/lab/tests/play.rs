@@ -79,10 +79,9 @@ fn grades_do_not_leak_between_two_peers_of_one_address() {
         listening("garbage").unwrap(),
     );
     assert_eq!(honest.endpoint.ip(), liar.endpoint.ip());
-    assert_eq!(
-        (honest.stated, liar.stated),
-        (Grade::Verified, Grade::Delivered)
-    );
+    // The honest one may have given everything by then; the liar beside it is never more than this.
+    assert!(honest.stated >= Grade::Verified, "{:?}", honest.stated);
+    assert_eq!(liar.stated, Grade::Delivered);
 }
 
 /// Actors at an address each: liars named after their kind, the others after their place.
