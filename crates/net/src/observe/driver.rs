@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -44,6 +44,10 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// How many datagrams are read in one turn.
 const DATAGRAMS_PER_TURN: usize = 16;
 
+/// How many addresses are remembered to which datagrams were sent: 128 trackers of each of 100 targets
+/// with a few addresses each.
+const DATAGRAM_REMOTES_MAX: usize = 50_000;
+
 pub(crate) struct Driver {
     pub(crate) run: u32,
     pub(crate) store: ObservationStore,
@@ -63,6 +67,9 @@ pub(crate) struct State {
     incoming: u32,
     /// Connections that have something to send and may be written.
     to_write: VecDeque<ConnId>,
+    /// Whom datagrams were sent to. Those from elsewhere answer nothing, and are not taken up: a
+    /// stranger must not be able to fill the disk.
+    asked: BTreeSet<SocketAddr>,
     /// Datagrams that the machine wants sent.
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     buffer: Vec<u8>,
@@ -319,7 +326,11 @@ impl Driver {
             let Ok((len, remote)) = socket.try_recv_from(&mut buffer) else {
                 break;
             };
-            result = self.read_datagram(local, plain(remote), &buffer[..len]);
+            let remote = plain(remote);
+            if !self.state.asked.contains(&remote) {
+                continue;
+            }
+            result = self.read_datagram(local, remote, &buffer[..len]);
             if result.is_err() {
                 break;
             }
@@ -385,6 +396,9 @@ impl Driver {
         let Some((socket, local)) = from.map(|from| (from.socket.clone(), from.local)) else {
             return Ok(());
         };
+        if self.state.asked.len() < DATAGRAM_REMOTES_MAX {
+            self.state.asked.insert(remote);
+        }
         if socket.try_send_to(bytes, remote).is_err() {
             return Ok(());
         }

@@ -290,6 +290,11 @@ fn listen(bind: IpAddr, port: u16) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// The least time between two connections that are accepted: 100 a second. Each costs journal and
+/// records, and a stranger must not be able to fill the disk by connecting; others wait in the
+/// system's queue.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
 async fn accept(listener: TcpListener, words: mpsc::Sender<Word>) {
     loop {
         match listener.accept().await {
@@ -297,6 +302,7 @@ async fn accept(listener: TcpListener, words: mpsc::Sender<Word>) {
                 if words.send(Word::Accepted(stream, remote)).await.is_err() {
                     return;
                 }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             // Out of descriptors, or a connection that is gone already: later more.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,

@@ -37,7 +37,10 @@ pub(super) struct Book {
     pub(super) offers: (bool, u32),
     /// The payload of the block that is arriving.
     pub(super) payload: Vec<u8>,
-    pub(super) delivered_bytes: u64,
+    /// How many bytes of blocks that we asked for came.
+    pub(super) payload_bytes: u64,
+    /// How many reads brought none.
+    pub(super) reads_unasked: u32,
     pub(super) pex_named: u32,
     /// The port at which the other end of an incoming connection says that it listens.
     pub(super) listens_at: Option<SocketAddr>,
@@ -325,7 +328,6 @@ impl Book {
         env: &mut Env<'_>,
     ) {
         let payload = std::mem::take(&mut self.payload);
-        self.delivered_bytes += u64::from(source.len);
         self.round.progress_at = env.notes.now;
         let Some(Ok(delivered)) = self
             .claimed

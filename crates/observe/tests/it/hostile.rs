@@ -363,6 +363,46 @@ fn a_flood_ends_the_connection_by_a_named_limit() {
     assert_eq!(closed(&bodies), Some(CloseKind::UsDone));
 }
 
+/// Single bytes, for ever: keep-alives cut into four. Each read costs us more than it brings, so there
+/// is a limit to reads, too.
+#[test]
+fn a_trickle_ends_the_connection_by_a_named_limit() {
+    struct Trickle(InfoHash, u32);
+    impl Stranger for Trickle {
+        fn opened(&mut self, _now: skep_wire::Moment) -> Vec<crate::world::Says> {
+            let later = crate::world::Says::Later(std::time::Duration::from_millis(1));
+            vec![crate::world::Says::Bytes(handshake(self.0, ID)), later]
+        }
+        fn wakes(&mut self, _now: skep_wire::Moment) -> Vec<crate::world::Says> {
+            self.1 += 1;
+            let mut said: Vec<_> = (0..400)
+                .map(|_| crate::world::Says::Bytes(vec![0]))
+                .collect();
+            if self.1 < 600 {
+                said.push(crate::world::Says::Later(std::time::Duration::from_millis(
+                    1,
+                )));
+            }
+            said
+        }
+    }
+    let content = Content::small(&[]);
+    let hash = content.target.metainfo.info_hash;
+    let mut config = config();
+    config.endpoints = vec![(0, host(1))];
+    let mut world = World::new(config, vec![content.target.clone()]);
+    world.takes(host(1), move || Trickle(hash, 0));
+    world.run_until(5);
+    let reads = world
+        .log()
+        .filter(|(entry, ..)| matches!(entry.input, skep_evidence::journal::Input::Received { .. }))
+        .count();
+    assert!((200_000..200_100).contains(&reads), "{reads}");
+    let said =
+        |body: &Body| matches!(body, Body::Limited { limit, .. } if limit == "READS_UNASKED_MAX");
+    assert!(world.bodies().iter().any(said));
+}
+
 /// It asks us for blocks as fast as it can, choked as it is. Nothing that leaves us is payload: our
 /// stream holds no `piece` message at all.
 #[test]
