@@ -151,6 +151,7 @@ impl Scribe {
             .ends
             .lock()
             .expect("nothing panics while it holds the lock");
+        // Kept beyond the end of the connection: what was queued may leave after the machine closed it.
         if let Did::Connected {
             peer,
             local,
@@ -163,9 +164,6 @@ impl Scribe {
         let at = self.began_us + i64::try_from(happened.at.0 / 1_000).unwrap_or(i64::MAX);
         for act in self.acts(&happened.what, &ends) {
             self.stage.truth.write_at(&self.name, act, at);
-        }
-        if let Did::Disconnected { peer, .. } = happened.what {
-            ends.remove(&peer);
         }
     }
 
