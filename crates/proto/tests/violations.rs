@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skep_proto::peer::{self, Event, PeerConfig, Violation, Why};
+use skep_proto::peer::{self, Event, HAVES_REPEATED_MAX, PeerConfig, Violation, Why};
 use skep_sim::lone::{Act, INFO_HASH, PIECE_COUNT, Sim, config, handshake, handshake_with, hex};
 use skep_wire::{
     Block, InfoHash, Moment, PeerId, PieceIndex,
@@ -164,23 +164,46 @@ fn a_bitfield_fits_the_torrent() {
     assert_eq!(judged_after(handshake, odd, script), Some(spare));
 }
 
+/// aria2 does that where it would have to send many haves.
 #[test]
-fn a_set_of_pieces_comes_first_or_not_at_all() {
-    let late = |message: Message<'_>| {
-        let id = message.id().expect("it is no keep-alive");
-        assert_eq!(
-            judged(say(&[Message::Unchoke, message])),
-            Some(Violation::SetTooLate { id })
-        );
-    };
-    late(Message::Bitfield(&[0, 0]));
-    late(Message::HaveAll);
-    late(Message::HaveNone);
-    let twice = Violation::SetTooLate {
-        id: MessageId::BITFIELD,
-    };
-    let messages = [Message::Bitfield(&[0, 0]), Message::Bitfield(&[0, 0])];
-    assert_eq!(judged(say(&messages)), Some(twice));
+fn a_set_that_comes_late_means_as_many_haves() {
+    let messages = [
+        Message::Have(PieceIndex(1)),
+        Message::Unchoke,
+        Message::Bitfield(&[0b1100_0000, 0b0000_0001]),
+    ];
+    let mut sim = Sim::default();
+    let script = [
+        (Moment::ZERO, handshake_with(PEER, Reserved::OURS)),
+        (Moment::from_millis(1), say(&messages)),
+    ];
+    let peer = sim.scripted_peer_with(config(), script);
+    sim.run_until(Moment::from_millis(140_000));
+    let events = sim.events(peer);
+    let gained: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Has { piece } => Some(piece.0.0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gained, [1, 0, 15]);
+    let is_end = |event: &Event| matches!(event, Event::HasSet { .. } | Event::Closed { .. });
+    assert!(!events.iter().any(is_end));
+}
+
+#[test]
+fn late_sets_that_say_nothing_new_are_counted() {
+    let nothing = say(&[Message::Unchoke]);
+    let repeats = HAVES_REPEATED_MAX as usize;
+    let again = say(&[Message::HaveNone]).repeat(repeats);
+    assert_eq!(judged([nothing.clone(), again].concat()), None);
+    let once_more = say(&[Message::HaveNone]).repeat(repeats + 1);
+    let limit = HAVES_REPEATED_MAX;
+    assert_eq!(
+        judged([nothing, once_more].concat()),
+        Some(Violation::HavesRepeated { limit })
+    );
 }
 
 /// Common clients send these before their bitfield.

@@ -68,6 +68,10 @@ pub const ALLOWED_FAST_MAX: usize = 64;
 /// piece (clients exist that send all-zero or partial bitfields and haves for everything).
 pub const HAVES_REPEATED_MAX: u32 = 1024;
 
+/// How many new pieces a set may name that comes after other messages: each is an event, and all of
+/// them come at once.
+pub const LATE_GAINS_MAX: u32 = 65_536;
+
 /// Extension handshakes: this many at once, then one every [`EXT_HANDSHAKE_SECS`].
 pub const EXT_HANDSHAKES_BURST: u32 = 16;
 

@@ -12,9 +12,9 @@ use skep_wire::{
 
 use super::{
     ALLOWED_FAST_MAX, BLOCK_BYTES_MAX, EXT_HANDSHAKE_SECS, EXT_HANDSHAKES_BURST, Event,
-    HAVES_REPEATED_MAX, PEX_BURST, PEX_SECS, PeerConn, REJECTS_UNASKED_MAX, REQUESTS_CHOKED_MAX,
-    REQUESTS_IN_MAX, REQUESTS_OUT_DEFAULT, SetKind, TURN_SECS, TURNS_BURST, UNREQUESTED_MAX,
-    VOIDED_MAX, Violation, bucket::Bucket, conn::Next,
+    HAVES_REPEATED_MAX, LATE_GAINS_MAX, PEX_BURST, PEX_SECS, PeerConn, REJECTS_UNASKED_MAX,
+    REQUESTS_CHOKED_MAX, REQUESTS_IN_MAX, REQUESTS_OUT_DEFAULT, SetKind, TURN_SECS, TURNS_BURST,
+    UNREQUESTED_MAX, VOIDED_MAX, Violation, bucket::Bucket, conn::Next,
 };
 
 /// What both sides said that they speak.
@@ -115,6 +115,13 @@ impl PeerConn {
     pub(super) fn take(&mut self, message: Message<'_>, now: Moment) -> Result<(), Violation> {
         let id = message.id().unwrap_or(MessageId::CHOKE);
         self.check_order(&message, id)?;
+        let is_past_set = !matches!(
+            message,
+            Message::KeepAlive
+                | Message::Port(_)
+                | Message::Extended { .. }
+                | Message::Unknown { .. }
+        );
         match message {
             Message::KeepAlive => {}
             Message::Choke => self.take_choke(now)?,
@@ -124,13 +131,13 @@ impl PeerConn {
             Message::Have(piece) => self.take_have(piece)?,
             Message::Bitfield(raw) => {
                 let pieces = Bitfield::from_bytes(raw, self.config.piece_count)?;
-                self.take_set(pieces, SetKind::Bitfield);
+                self.take_set(pieces, SetKind::Bitfield)?;
             }
             Message::HaveAll => {
-                self.take_set(Bitfield::full(self.config.piece_count), SetKind::HaveAll);
+                self.take_set(Bitfield::full(self.config.piece_count), SetKind::HaveAll)?;
             }
             Message::HaveNone => {
-                self.take_set(Bitfield::empty(self.config.piece_count), SetKind::HaveNone);
+                self.take_set(Bitfield::empty(self.config.piece_count), SetKind::HaveNone)?;
             }
             Message::Request(block) => self.take_peer_request(block, now)?,
             Message::Piece(block) => self.take_piece(block)?,
@@ -148,13 +155,13 @@ impl PeerConn {
                 self.push_event(Event::UnknownMessage { id, len });
             }
         }
+        // Common clients send extension handshakes and DHT ports before their set.
+        self.remote.past_set |= is_past_set;
         Ok(())
     }
 
-    /// Judges whether the message may come now: fast messages only where agreed, a set of pieces
-    /// only before all that speaks of pieces or choking. (Extension handshakes and DHT ports do
-    /// come earlier from common clients.)
-    fn check_order(&mut self, message: &Message<'_>, id: MessageId) -> Result<(), Violation> {
+    /// Judges whether the message may come: those of the fast extension only where it was agreed.
+    fn check_order(&self, message: &Message<'_>, id: MessageId) -> Result<(), Violation> {
         match message {
             Message::KeepAlive
             | Message::Port(_)
@@ -179,14 +186,6 @@ impl PeerConn {
             | Message::Piece(_)
             | Message::Cancel(_) => {}
         }
-        let is_set = matches!(
-            message,
-            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone
-        );
-        if is_set && self.remote.past_set {
-            return Err(Violation::SetTooLate { id });
-        }
-        self.remote.past_set = true;
         Ok(())
     }
 
@@ -241,6 +240,10 @@ impl PeerConn {
             self.push_event(Event::Has { piece: Said(piece) });
             return Ok(());
         }
+        self.note_repeated_have()
+    }
+
+    fn note_repeated_have(&mut self) -> Result<(), Violation> {
         self.remote.haves_repeated += 1;
         if self.remote.haves_repeated > HAVES_REPEATED_MAX {
             return Err(Violation::HavesRepeated {
@@ -250,12 +253,34 @@ impl PeerConn {
         Ok(())
     }
 
-    fn take_set(&mut self, pieces: Bitfield, how: SetKind) {
-        self.remote.pieces = Said(pieces.clone());
-        self.push_event(Event::HasSet {
-            pieces: Said(pieces),
-            how,
-        });
+    /// The first word about pieces and choking may be a whole set (BEP 3, BEP 6). A set that comes
+    /// later means what as many `have` messages would mean: aria2 1.36 sends one where it has gained
+    /// twenty pieces or more. What it does not name is not taken back.
+    fn take_set(&mut self, pieces: Bitfield, how: SetKind) -> Result<(), Violation> {
+        if !self.remote.past_set {
+            self.remote.pieces = Said(pieces.clone());
+            self.push_event(Event::HasSet {
+                pieces: Said(pieces),
+                how,
+            });
+            return Ok(());
+        }
+        let mut gained = 0;
+        for piece in pieces.iter() {
+            if self.remote.pieces.0.insert(piece) {
+                gained += 1;
+                if gained > LATE_GAINS_MAX {
+                    return Err(Violation::LateSetTooLarge {
+                        limit: LATE_GAINS_MAX,
+                    });
+                }
+                self.push_event(Event::Has { piece: Said(piece) });
+            }
+        }
+        if gained == 0 {
+            self.note_repeated_have()?;
+        }
+        Ok(())
     }
 
     fn take_peer_request(&mut self, block: Block, now: Moment) -> Result<(), Violation> {

@@ -42,12 +42,11 @@ pub enum Violation {
     /// A `bitfield` that does not fit the torrent.
     #[error(transparent)]
     Bitfield(#[from] BitfieldError),
-    /// A set of pieces that came after the peer had said something else (BEP 3, BEP 6: it comes
-    /// first or not at all).
-    #[error("message {} names a set of pieces, but is not the first", id.0)]
-    SetTooLate {
-        /// Which message.
-        id: MessageId,
+    /// A set of pieces that came late and named more new pieces than as many `have` messages would.
+    #[error("late set of pieces names more than {limit} new ones")]
+    LateSetTooLarge {
+        /// Our limit.
+        limit: u32,
     },
     /// A message of the fast extension, which one of us does not speak.
     #[error("message {} needs the fast extension, which was not agreed", id.0)]
