@@ -62,9 +62,6 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the end waits for pieces that are being written.
 const WRITING_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// How many buffers are kept for later pieces.
-const BUFFERS_SPARE_MAX: usize = 16;
-
 /// Binds the listening socket.
 pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, SessionError> {
     let addr = SocketAddr::new(ip, port);
@@ -289,7 +286,7 @@ impl Running {
             dial_next: Vec::new(),
             buffers: Default::default(),
             buffers_spare: Vec::new(),
-            buffers_spare_max: BUFFERS_SPARE_MAX.min(machine.partial_pieces_max),
+            buffers_spare_max: machine.partial_pieces_max,
             files,
             writer,
             jobs: 0,
