@@ -26,13 +26,13 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     let reps = value("--reps").unwrap_or_else(|| "3".into());
     let mib = value("--mib").unwrap_or_else(|| "1024".into());
+    let all = args.iter().any(|arg| arg == "--all");
     let names: Vec<&String> = args
         .iter()
         .enumerate()
         .filter(|(at, _)| {
-            !args[at.saturating_sub(1)..=*at]
-                .iter()
-                .any(|arg| arg.starts_with("--"))
+            let before = args[..*at].last().filter(|arg| *arg != "--all");
+            !args[*at].starts_with("--") && before.is_none_or(|arg| !arg.starts_with("--"))
         })
         .map(|(_, arg)| arg)
         .collect();
@@ -51,7 +51,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         "--example",
         "ledger-appends",
     ]))?;
-    shell::run(shell::command("bash", &["bench/peers/install.sh"]))?;
+    let install = ["bench/peers/install.sh", "bench"];
+    shell::run(shell::command("bash", &install[..if all { 2 } else { 1 }]))?;
     let keep = value("--keep").unwrap_or_else(|| "target/bench.jsonl".into());
     let keep = shell::root().join(keep);
     let mut lines = Vec::new();

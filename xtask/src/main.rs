@@ -21,8 +21,9 @@ usage: cargo xtask TASK
   tidy                       layering, file sizes and the other rules of docs/style.md
   docs [--check]             write the generated pages of docs/ (or check that they are current)
   fuzz [TARGET] [SECONDS]    fuzz one target or all of them, 10 s each
-  bench [NAME...] [--reps N] [--mib N]
+  bench [NAME...] [--reps N] [--mib N] [--all] [--keep FILE]
                              measure skep beside its peers: create recheck transfer ledger
+                             --all: also the peers that take long to build (rqbit, imdl, ...)
 ";
 
 fn main() -> ExitCode {
