@@ -37,6 +37,7 @@ mod machine;
 mod partial;
 mod peer;
 mod picker;
+mod rarity;
 mod rate;
 mod stream;
 mod talk;

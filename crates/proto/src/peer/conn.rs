@@ -118,12 +118,7 @@ impl PeerConn {
     pub fn handle_payload(&mut self, block: Block, now: Moment) {
         if matches!(self.next, Next::Payload(wanted) if wanted == block) {
             self.end_part(now);
-            // Peers answer in order, so it is nearly always the oldest; the windows are long.
-            if self.ours.outstanding.front() == Some(&block) {
-                self.ours.outstanding.pop_front();
-            } else {
-                self.ours.outstanding.retain(|&asked| asked != block);
-            }
+            self.ours.take_outstanding(block);
             self.push_event(Event::BlockArrived(block));
         }
     }

@@ -104,6 +104,12 @@ impl Ours {
         self.voided.push_back(block);
     }
 
+    /// Blocks come in the order of their requests, so the search is short.
+    pub(super) fn take_outstanding(&mut self, block: Block) -> Option<Block> {
+        let at = self.outstanding.iter().position(|&asked| asked == block)?;
+        self.outstanding.remove(at)
+    }
+
     fn take_voided(&mut self, block: Block) -> Option<Block> {
         let at = self.voided.iter().position(|&asked| asked == block)?;
         self.voided.remove(at)
@@ -341,13 +347,7 @@ impl PeerConn {
     }
 
     fn take_reject(&mut self, block: Block) -> Result<(), Violation> {
-        if let Some(at) = self
-            .ours
-            .outstanding
-            .iter()
-            .position(|&asked| asked == block)
-        {
-            self.ours.outstanding.remove(at);
+        if self.ours.take_outstanding(block).is_some() {
             self.push_event(Event::RequestRefused(block));
         } else if self.ours.take_voided(block).is_none() {
             self.remote.rejects_unasked += 1;

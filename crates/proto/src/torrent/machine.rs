@@ -65,14 +65,16 @@ impl Torrent {
     pub fn new(config: TorrentConfig, now: Moment) -> Self {
         let mut book = Book::default();
         config.own_addrs.iter().for_each(|&addr| book.add_own(addr));
+        let mut rng = Rng::new(config.seed);
         let picker = Picker::new(
             config.have.clone(),
             config.piece_len,
             config.size_bytes,
             config.partial_pieces_max,
+            rng.split(),
         );
         Self {
-            rng: Rng::new(config.seed),
+            rng,
             picker,
             peers: BTreeMap::new(),
             connecting: BTreeMap::new(),

@@ -12,11 +12,15 @@
 //! 5. blocks that are outstanding elsewhere and would come sooner from this peer: see
 //!    `Torrent::relieve`.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use skep_wire::{Bitfield, Block, Moment, PieceIndex};
 
-use super::{PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial};
+use super::{PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial, rarity::Rarity};
 use crate::rng::Rng;
 
 /// The state of every piece of a torrent.
@@ -25,12 +29,12 @@ pub(super) struct Picker {
     piece_len: u32,
     size_bytes: u64,
     have: Bitfield,
-    /// Pieces that are there or under way.
-    taken: Bitfield,
     held: u32,
     /// How many peers claim each piece, those that claim all of them not counted.
-    rarity: Vec<u16>,
+    rarity: Rarity,
     partials: BTreeMap<PieceIndex, Partial>,
+    /// The pieces under way that have missing blocks: mostly few, one for each busy peer.
+    unasked: BTreeSet<PieceIndex>,
     partials_max: usize,
 }
 
@@ -59,15 +63,16 @@ impl Picker {
         piece_len: u32,
         size_bytes: u64,
         partials_max: usize,
+        rng: Rng,
     ) -> Self {
         Self {
             piece_len,
             size_bytes,
-            taken: have.clone(),
             held: have.count(),
-            rarity: vec![0; have.piece_count() as usize],
+            rarity: Rarity::new(&have, rng),
             have,
             partials: BTreeMap::new(),
+            unasked: BTreeSet::new(),
             partials_max: partials_max.max(1),
         }
     }
@@ -115,30 +120,27 @@ impl Picker {
 
     /// A peer claims one more piece.
     pub(super) fn count_have(&mut self, piece: PieceIndex) {
-        if let Some(count) = self.rarity.get_mut(piece.0 as usize) {
-            *count = count.saturating_add(1);
-        }
+        self.rarity.add(piece);
     }
 
     /// A peer claims a set of pieces. A full one changes no order and is not counted.
     pub(super) fn count_set(&mut self, pieces: &Bitfield) {
         if !pieces.is_full() {
-            pieces.iter().for_each(|piece| self.count_have(piece));
+            pieces.iter().for_each(|piece| self.rarity.add(piece));
         }
     }
 
     /// A peer that claimed `pieces`, counted as they are here, is gone.
     pub(super) fn uncount(&mut self, pieces: &Bitfield) {
-        for piece in pieces.iter() {
-            let count = &mut self.rarity[piece.0 as usize];
-            *count = count.saturating_sub(1);
-        }
+        pieces.iter().for_each(|piece| self.rarity.remove(piece));
     }
 
     pub(super) fn partial(&self, piece: PieceIndex) -> Option<&Partial> {
         self.partials.get(&piece)
     }
 
+    /// For what happens to blocks that are outstanding or there; asking and releasing go through the
+    /// picker, which keeps a list.
     pub(super) fn partial_mut(&mut self, piece: PieceIndex) -> Option<&mut Partial> {
         self.partials.get_mut(&piece)
     }
@@ -149,38 +151,41 @@ impl Picker {
         &mut self,
         asker: Asker<'_>,
         exclusive: impl Fn(PieceIndex) -> bool,
-        rng: &mut Rng,
         now: Moment,
     ) -> Option<Block> {
-        let current = asker
-            .current
-            .and_then(|piece| self.partials.get_mut(&piece));
-        let current = current.filter(|partial| partial.owner == Some(asker.peer));
-        let current = current.filter(|_| asker.current.is_some_and(|piece| asker.may(piece)));
-        if let Some(block) = current.and_then(Partial::next_missing) {
-            return Some(block);
+        let owned = self.pick_current(asker).or_else(|| self.pick_owned(asker));
+        if owned.is_some() {
+            return owned;
         }
-        if let Some(block) = self.pick_owned(asker) {
-            return Some(block);
-        }
-        if let Some(piece) = self.pick_new(asker, rng) {
+        if let Some(piece) = self.pick_new(asker) {
             let mut partial = Partial::new(piece, self.piece_size(piece), asker.peer, now);
             partial.exclusive = exclusive(piece);
             let block = partial.next_missing();
-            self.taken.insert(piece);
+            self.unasked.insert(piece);
+            self.rarity.close(piece);
             self.partials.insert(piece, partial);
             return block;
         }
         self.pick_shared(asker)
     }
 
+    /// The piece that the peer was last asked for: nearly always the answer.
+    fn pick_current(&mut self, asker: Asker<'_>) -> Option<Block> {
+        let piece = asker.current.filter(|&piece| asker.may(piece))?;
+        let partial = self.partials.get_mut(&piece)?;
+        if partial.owner == Some(asker.peer) {
+            partial.next_missing()
+        } else {
+            None
+        }
+    }
+
     fn pick_owned(&mut self, asker: Asker<'_>) -> Option<Block> {
-        let open = self
-            .partials
-            .iter_mut()
-            .filter(|(_, partial)| partial.missing() > 0);
         let mut orphan = None;
-        for (&piece, partial) in open.filter(|(piece, _)| asker.may(**piece)) {
+        for &piece in self.unasked.iter().filter(|&&piece| asker.may(piece)) {
+            let Some(partial) = self.partials.get_mut(&piece) else {
+                continue;
+            };
             if partial.owner == Some(asker.peer) {
                 return partial.next_missing();
             }
@@ -194,56 +199,35 @@ impl Picker {
         partial.next_missing()
     }
 
-    /// One pass over the sets, a byte at a time; equals are drawn by reservoir.
-    fn pick_new(&self, asker: Asker<'_>, rng: &mut Rng) -> Option<PieceIndex> {
+    fn pick_new(&mut self, asker: Asker<'_>) -> Option<PieceIndex> {
         if self.partials.len() >= self.partials_max {
-            return None;
+            None
+        } else if self.held < RANDOM_FIRST_PIECES {
+            self.rarity.by_chance().find(|&piece| asker.may(piece))
+        } else {
+            self.rarity.rarest().find(|&piece| asker.may(piece))
         }
-        let by_chance = self.held < RANDOM_FIRST_PIECES;
-        let mut best: Option<(u16, PieceIndex)> = None;
-        let mut ties = 0;
-        let bytes = asker.pieces.as_bytes().iter().zip(self.taken.as_bytes());
-        for (at, (theirs, taken)) in bytes.enumerate() {
-            let mut open = theirs & !taken;
-            while open != 0 {
-                let bit = open.leading_zeros();
-                open &= !(0x80 >> bit);
-                let piece = PieceIndex(at as u32 * 8 + bit);
-                if !asker.may(piece) {
-                    continue;
-                }
-                let rarity = if by_chance {
-                    0
-                } else {
-                    self.rarity[piece.0 as usize]
-                };
-                match best {
-                    Some((least, _)) if rarity > least => continue,
-                    Some((least, _)) if rarity == least => ties += 1,
-                    _ => ties = 1,
-                }
-                if ties == 1 || rng.below(ties) == 0 {
-                    best = Some((rarity, piece));
-                }
-            }
-        }
-        best.map(|(_, piece)| piece)
     }
 
     fn pick_shared(&mut self, asker: Asker<'_>) -> Option<Block> {
         if asker.parole {
             return None;
         }
-        let open = self.partials.iter_mut().filter(|(piece, partial)| {
-            partial.missing() > 0 && !partial.exclusive && asker.may(**piece)
+        let open = self.unasked.iter().filter(|&&piece| asker.may(piece));
+        let shared = open.filter_map(|&piece| {
+            let partial = self
+                .partials
+                .get(&piece)
+                .filter(|partial| !partial.exclusive)?;
+            Some((partial.missing(), piece))
         });
-        let (_, partial) = open.min_by_key(|(_, partial)| partial.missing())?;
-        partial.next_missing()
+        let (_, piece) = shared.min()?;
+        self.partials.get_mut(&piece)?.next_missing()
     }
 
     /// Whether every missing piece is under way.
     pub(super) fn is_end_game(&self) -> bool {
-        self.taken.is_full()
+        self.rarity.open() == 0
     }
 
     /// Step 5: whether a block that is outstanding elsewhere may be asked of this peer as well.
@@ -260,6 +244,9 @@ impl Picker {
     pub(super) fn ask(&mut self, block: Block, peer: PeerKey) {
         if let Some(partial) = self.partials.get_mut(&block.piece) {
             partial.ask(block, peer);
+            if partial.missing() == 0 {
+                self.unasked.remove(&block.piece);
+            }
         }
     }
 
@@ -267,6 +254,9 @@ impl Picker {
     pub(super) fn release(&mut self, block: Block, peer: PeerKey, now: Moment) {
         if let Some(partial) = self.partials.get_mut(&block.piece) {
             partial.release(block, peer, now);
+            if partial.missing() > 0 {
+                self.unasked.insert(block.piece);
+            }
         }
     }
 
@@ -293,7 +283,7 @@ impl Picker {
         if good {
             self.held += u32::from(self.have.insert(piece));
         } else {
-            self.taken.remove(piece);
+            self.rarity.open_again(piece);
         }
         Some(senders)
     }
@@ -310,7 +300,8 @@ impl Picker {
         });
         let (_, piece) = stuck.min()?;
         self.partials.remove(&piece);
-        self.taken.remove(piece);
+        self.unasked.remove(&piece);
+        self.rarity.open_again(piece);
         Some(piece)
     }
 }

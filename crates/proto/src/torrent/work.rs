@@ -38,9 +38,9 @@ impl Torrent {
                 current: entry.current,
             };
             let blame = &self.blame;
-            let picked =
-                self.picker
-                    .pick(asker, |piece| blame.is_suspect(piece), &mut self.rng, now);
+            let picked = self
+                .picker
+                .pick(asker, |piece| blame.is_suspect(piece), now);
             let Some(block) = picked.or_else(|| self.relieve(peer, now)) else {
                 return;
             };
