@@ -107,7 +107,13 @@ impl Memory {
         if self.whole || self.verified.len() as u64 != u64::from(piece_count) {
             return None;
         }
-        let all: Vec<Verified> = self.verified.values().copied().collect();
+        // The grade speaks of the connection on which the last piece came: this one.
+        let piece = verified.piece();
+        let before = self
+            .verified
+            .iter()
+            .filter(|(index, _)| *index != piece.get());
+        let all: Vec<Verified> = before.map(|(_, other)| *other).chain([verified]).collect();
         let whole = Whole::from_pieces(&all).ok()?;
         self.whole = true;
         Some(whole)

@@ -6,6 +6,7 @@ mod hostile;
 mod naming;
 mod pieces;
 mod plan;
+mod random;
 mod replay;
 mod strangers;
 mod world;

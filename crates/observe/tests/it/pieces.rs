@@ -96,6 +96,16 @@ fn the_whole_content_from_one_endpoint_is_whole() {
         })
         .collect();
     assert_eq!(whole.len(), 1);
+    let last = bodies
+        .iter()
+        .position(|body| matches!(body, Body::Whole { .. }));
+    assert!(
+        matches!(
+            last.and_then(|at| bodies.get(at - 1)),
+            Some(Body::Verified { conn, .. }) if *conn == whole[0]
+        ),
+        "it follows from the piece that came last"
+    );
     assert!(bodies.iter().any(|body| matches!(
         body,
         Body::Reached { conn, endpoint, .. } if *conn == whole[0] && *endpoint == host(1)
