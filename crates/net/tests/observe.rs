@@ -124,6 +124,58 @@ fn a_second_run_continues_the_ledger() {
     }
 }
 
+/// There is no "queue full, drop": where the ledger cannot be written, the run ends and says so, and
+/// what was acknowledged until then is whole.
+#[test]
+fn a_ledger_that_cannot_be_written_ends_the_run() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (torrent, metainfo) = torrent(dir.path(), 200_000, vec![]);
+    let seeder = session(
+        SessionConfig::seed(metainfo, dir.path().join("t")),
+        "127.0.43.2",
+    );
+    let folder = dir.path().join("observation");
+    let mut options = options(&folder, torrent);
+    options.plan.endpoints = vec![(0, seeder.listen_addr())];
+    let run = ObserveRun::start(options).expect("it starts");
+    wait_until(20, || run.counts().verified > 0);
+    let acknowledged = run.counts().records;
+    let (ledger, away) = (folder.join("ledger"), dir.path().join("away"));
+    std::fs::rename(&ledger, &away).expect("renamed");
+    wait_until(20, || run.is_finished());
+    let error = run.wait().expect_err("it cannot go on");
+    assert!(matches!(error, ObserveError::Store(_)), "{error:?}");
+
+    // The folder as it was: nothing that was acknowledged is missing.
+    if ledger.exists() {
+        std::fs::remove_dir_all(&ledger).expect("removed");
+    }
+    std::fs::rename(&away, &ledger).expect("renamed back");
+    let reader = ObservationReader::open(&folder).expect("the ledger is whole");
+    assert!(reader.records().count() as u64 >= acknowledged);
+}
+
+#[test]
+fn a_swarm_over_ipv6_is_observed() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (torrent, metainfo) = torrent(dir.path(), 200_000, vec![]);
+    let seeder = session(SessionConfig::seed(metainfo, dir.path().join("t")), "::1");
+    let folder = dir.path().join("observation");
+    for (number, bind) in [(1, "::1"), (2, "::")] {
+        let mut options = options(&folder, torrent.clone());
+        options.bind = bind.parse().expect("an address");
+        options.plan.endpoints = vec![(0, seeder.listen_addr())];
+        let run = ObserveRun::start(options).expect("it starts");
+        wait_until(20, || run.counts().verified > 0);
+        run.stop();
+        run.wait().expect("it ends");
+        let records = replayed(&folder, number);
+        let reached =
+            |record: &Record| matches!(record.body, Body::Reached { local, .. } if local.is_ipv6());
+        assert!(records.iter().any(reached));
+    }
+}
+
 #[test]
 fn what_cannot_start_says_why() {
     let dir = tempfile::tempdir().expect("temporary folder");
