@@ -20,6 +20,9 @@ const PIECE: u8 = 7;
 /// The longest block that an actor answers with.
 const BLOCK_LEN_MAX: u32 = 1 << 17;
 
+/// How many pieces the flood is about while it is about pieces that exist.
+const FLOOD_PIECES: u32 = 16;
+
 /// How many haves the flood sends; then it rests, so that a demo's truth log stays readable.
 const FLOOD: u32 = 2_000;
 
@@ -137,11 +140,11 @@ async fn member(kind: Kind, link: &mut Link<'_>, work: &Work) -> std::io::Result
 
 async fn flood(link: &mut Link<'_>, piece_count: u32) -> std::io::Result<()> {
     for n in 0..FLOOD {
-        // Every piece once, then again, then indices that do not exist.
-        let piece = if n < 2 * piece_count {
-            n % piece_count
+        // A few pieces over and over, then indices that do not exist.
+        let piece = if n < FLOOD / 2 {
+            n % FLOOD_PIECES.min(piece_count)
         } else {
-            n
+            piece_count + n
         };
         link.send(What::Have { piece }, &message(HAVE, &piece.to_be_bytes()))
             .await?;

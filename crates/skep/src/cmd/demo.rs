@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How long to watch the swarm, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 32,
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(i64::from(DEMO_SECS_MIN)..=i64::from(DEMO_SECS_MAX)))]
     seconds: u32,
 }
