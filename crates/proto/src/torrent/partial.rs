@@ -65,8 +65,10 @@ impl Partial {
         self.slots.len() as u32 - self.missing - self.asked
     }
 
-    pub(super) fn idle_since(&self) -> Option<Moment> {
-        self.idle_since.filter(|_| !self.verifying)
+    /// For how long nobody has been asked for any of it.
+    pub(super) fn idle_for(&self, now: Moment) -> Duration {
+        let since = self.idle_since.filter(|_| !self.verifying);
+        since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// The first missing block.

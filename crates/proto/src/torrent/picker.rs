@@ -153,7 +153,8 @@ impl Picker {
         exclusive: impl Fn(PieceIndex) -> bool,
         now: Moment,
     ) -> Option<Block> {
-        let owned = self.pick_current(asker).or_else(|| self.pick_owned(asker));
+        let owned = self.pick_current(asker);
+        let owned = owned.or_else(|| self.pick_owned(asker, now));
         if owned.is_some() {
             return owned;
         }
@@ -180,7 +181,8 @@ impl Picker {
         }
     }
 
-    fn pick_owned(&mut self, asker: Asker<'_>) -> Option<Block> {
+    /// A peer on parole does not add to what others began, unless nobody else has for long.
+    fn pick_owned(&mut self, asker: Asker<'_>, now: Moment) -> Option<Block> {
         let mut orphan = None;
         for &piece in self.unasked.iter().filter(|&&piece| asker.may(piece)) {
             let Some(partial) = self.partials.get_mut(&piece) else {
@@ -189,7 +191,9 @@ impl Picker {
             if partial.owner == Some(asker.peer) {
                 return partial.next_missing();
             }
-            let may_adopt = partial.owner.is_none() && (!asker.parole || partial.arrived() == 0);
+            let is_stuck = partial.idle_for(now) >= Duration::from_secs(STUCK_SECS);
+            let may_add = !asker.parole || partial.arrived() == 0 || is_stuck;
+            let may_adopt = partial.owner.is_none() && may_add;
             if may_adopt && orphan.is_none() {
                 orphan = Some(piece);
             }
@@ -294,11 +298,11 @@ impl Picker {
         if self.partials.len() < self.partials_max {
             return None;
         }
-        let stuck = self.partials.iter().filter_map(|(&piece, partial)| {
-            let since = partial.idle_since()?;
-            (now >= since + Duration::from_secs(STUCK_SECS)).then_some((since, piece))
-        });
-        let (_, piece) = stuck.min()?;
+        let idle = self.partials.iter();
+        let idle = idle.map(|(&piece, partial)| (partial.idle_for(now), piece));
+        let (_, piece) = idle
+            .max()
+            .filter(|(idle, _)| *idle >= Duration::from_secs(STUCK_SECS))?;
         self.partials.remove(&piece);
         self.unasked.remove(&piece);
         self.rarity.open_again(piece);

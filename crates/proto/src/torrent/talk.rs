@@ -61,6 +61,7 @@ impl Torrent {
             Heard::Has { piece } => self.peer_has(peer, piece.0, now),
             Heard::PeerUnchokedUs => self.ask(peer, now),
             Heard::PeerChokedUs => {
+                self.picker.disown(peer);
                 if let Some(entry) = self.peers.get_mut(&peer) {
                     entry.silent_since = None;
                 }

@@ -12,10 +12,13 @@ use super::{
 };
 
 impl Torrent {
-    /// Asks every peer that has room in its window.
+    /// Asks every peer that has room in its window; those that do not deliver get what is left.
     pub(super) fn ask_all(&mut self, now: Moment) {
-        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
-        keys.into_iter().for_each(|peer| self.ask(peer, now));
+        let all = self.peers.iter();
+        let mut keys: Vec<(bool, PeerKey)> =
+            all.map(|(&peer, entry)| (entry.snubs_us, peer)).collect();
+        keys.sort_unstable();
+        keys.into_iter().for_each(|(_, peer)| self.ask(peer, now));
     }
 
     /// Fills the peer's window with requests.
@@ -142,11 +145,10 @@ impl Torrent {
             if entry.conn.outstanding_count() == 0 {
                 entry.owes_since = None;
             }
-            if entry.conn.peer_chokes_us() {
-                self.picker.disown(peer);
-            } else {
+            if !entry.conn.peer_chokes_us() {
                 entry.paused_until = now + Duration::from_secs(REFUSED_PAUSE_SECS);
             }
+            self.picker.disown(peer);
         }
         self.work_freed = true;
     }

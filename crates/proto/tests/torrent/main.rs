@@ -1,5 +1,6 @@
 //! The torrent machine, driven by hand: the test is its sockets, its disk and all its peers.
 
+mod anything;
 mod asking;
 mod blame;
 mod limits;

@@ -43,6 +43,13 @@ pub(crate) struct Desk {
     pub(crate) buffers: BTreeMap<PieceIndex, Vec<u8>>,
 }
 
+impl Desk {
+    /// The peers to whom something was said that nobody has looked at.
+    pub(crate) fn talked(&self) -> Vec<PeerKey> {
+        self.sent.keys().copied().collect()
+    }
+}
+
 impl TorrentWorld for Desk {
     fn payload(&mut self, part: Part<'_>) {
         let buffer = self
