@@ -69,6 +69,10 @@ pub(crate) fn run(
     if args.no_trackers {
         config.trackers = Some(Vec::new());
     }
+    let trackers = config.trackers.as_ref().unwrap_or(&config.torrent.tiers);
+    if trackers.iter().all(Vec::is_empty) && config.peers.is_empty() && !ctx.quiet {
+        eprintln!("no tracker and no --peer: waiting for peers to come");
+    }
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
     let bar = progress::message_bar(ctx, config.torrent.info.size_bytes);

@@ -141,6 +141,8 @@ impl Shared {
         let Ok(local) = stream.local_addr() else {
             return;
         };
+        // A socket for both families shows IPv4 peers as mapped addresses; they are one endpoint.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let _ = stream.set_nodelay(true);
         let taken = self.turn(|core, now| {
             let peer = core.torrent.handle_incoming(remote, now)?;
