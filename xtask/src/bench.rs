@@ -2,8 +2,8 @@
 //! them in the same run. Prints the medians; `--keep FILE` appends the raw JSON lines.
 
 use std::{
-    fs,
-    io::Write as _,
+    fs::{self, File},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -18,6 +18,10 @@ const BENCHES: &[(&str, &[&str])] = &[
     ("transfer", &["$PY", "h2_transfer.py", "all", "all", "REPS"]),
     ("ledger", &["$PY", "h9_ledger.py", "REPS"]),
 ];
+
+/// Seeder and leecher, without --all: of the peers that interoperation tests install anyway.
+const PAIRS: &str = "libtorrent:libtorrent skep:skep libtorrent:skep skep:libtorrent \
+                     libtorrent:aria2 skep:aria2";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let value = |name: &str| {
@@ -55,7 +59,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     shell::run(shell::command("bash", &install[..if all { 2 } else { 1 }]))?;
     let keep = value("--keep").unwrap_or_else(|| "target/bench.jsonl".into());
     let keep = shell::root().join(keep);
-    let mut lines = Vec::new();
+    let start = fs::metadata(&keep).map_or(0, |meta| meta.len());
     for (name, script) in BENCHES {
         if !names.is_empty() && !names.iter().any(|wanted| wanted.as_str() == *name) {
             continue;
@@ -64,25 +68,36 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let script = script.join(" ").replace("REPS", &reps);
         let line = format!("cd bench/peers && . ./env.sh && exec ./quiet.sh {script}");
         let mut command: Command = shell::command("bash", &["-c", &line]);
+        if !all {
+            command
+                .env("CLIENTS", "skep skep-1core libtorrent transmission aria2")
+                .env("PAIRS", PAIRS);
+        }
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&keep)
+            .with_context(|| format!("open {}", keep.display()))?;
         command
             .env("SIZE_MIB", &mib)
             .env("NET", "10.77")
+            .env("SKEP", shell::root().join("target/release/skep"))
+            .env(
+                "SKEP_LEDGER",
+                shell::root().join("target/release/examples/ledger-appends"),
+            )
+            .stdout(out)
             .stderr(Stdio::inherit());
-        command.env("SKEP", shell::root().join("target/release/skep"));
-        command.env(
-            "SKEP_LEDGER",
-            shell::root().join("target/release/examples/ledger-appends"),
-        );
-        lines.push(shell::output(command).with_context(|| format!("bench {name}"))?);
+        shell::run(command).with_context(|| format!("bench {name}"))?;
     }
-    fs::File::options()
-        .create(true)
-        .append(true)
-        .open(&keep)
-        .and_then(|mut file| file.write_all(lines.concat().as_bytes()))
-        .with_context(|| format!("write {}", keep.display()))?;
+    summarize(&keep, start)
+}
+
+/// Prints the medians of the lines of `keep` from `start` on.
+fn summarize(keep: &Path, start: u64) -> Result<()> {
+    let lines = fs::read(keep).with_context(|| format!("read {}", keep.display()))?;
     let latest = shell::root().join("target/bench-latest.jsonl");
-    fs::write(&latest, lines.concat())?;
+    fs::write(&latest, lines.get(start as usize..).unwrap_or_default())?;
     let latest = latest.to_str().context("path is not UTF-8")?.to_owned();
     shell::run(shell::command(
         "python3",
