@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Keep at most this many torrents of each of IPv4 and IPv6; the smallest and quietest go first.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = limit)]
     torrents_max: usize,
-    /// Keep at most this many peers; the quietest go first. A million take about 50 MB.
+    /// Keep at most this many peers; the quietest go first. A million take about 35 MB.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000_000, value_parser = limit)]
     peers_max: usize,
     /// Serve at most this many HTTP connections at once.

@@ -39,7 +39,7 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Half-hour intervals, and room for a million torrents and ten million peers (about 0.5 GB).
+    /// Half-hour intervals, and room for a million torrents and ten million peers (about 0.4 GB).
     pub fn new(seed: [u8; 32]) -> Self {
         Self::with_interval(1_800, seed)
     }
