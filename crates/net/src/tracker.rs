@@ -4,4 +4,7 @@ pub mod client;
 pub mod server;
 
 pub use client::{TrackerClient, TrackerClientConfig};
-pub use server::{Handle as TrackerHandle, ServerConfig as TrackerConfig, TrackerServer};
+pub use server::{
+    Handle as TrackerHandle, ServerConfig as TrackerConfig, TrackerServer, TrackerServerError,
+    TrackerStats,
+};

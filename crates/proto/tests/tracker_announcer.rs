@@ -284,6 +284,25 @@ fn names_are_looked_up_and_their_addresses_tried_in_turn() {
     assert_eq!(net.failures(1), [(0, TrackerFailure::NameNotFound)]);
 }
 
+/// Without IPv6 at hand, a tracker's IPv6 address costs no time.
+#[test]
+fn address_without_a_route_is_left_at_once() {
+    let mut net = Net::new(Mode::Tiers, &[&["udp://t.example:1"], &["udp://[::9]:1"]]);
+    let ips = ["::1", "127.0.1.2"].map(|ip| ip.parse().unwrap());
+    net.names.insert("t.example".to_owned(), ips.to_vec());
+    net.no_route = vec![addr("[::1]:1"), addr("[::9]:1")];
+    net.tracker("127.0.1.2:1");
+    net.start();
+    net.run_until(1_799);
+    assert_eq!(net.announces(0), [(0, Started)]);
+    net.hosts.clear();
+    net.no_route.push(addr("127.0.1.2:1"));
+    net.run_until(1_801);
+    let unreachable = TrackerFailure::NotConnected(NoConnection::Unreachable);
+    assert_eq!(net.failures(0), [(1_800, unreachable.clone())]);
+    assert_eq!(net.failures(1), [(1_800, unreachable)]);
+}
+
 /// A driver that never answers a look-up or a connect costs time, and no more.
 #[test]
 fn announcer_does_not_depend_on_its_drivers_answers() {
@@ -456,6 +475,8 @@ struct Net {
     conns: BTreeMap<u32, SocketAddr>,
     /// Connects that will never be answered, and when they time out.
     hanging: BTreeMap<u32, Moment>,
+    /// Where no datagram can be sent.
+    no_route: Vec<SocketAddr>,
     /// Whether nothing is ever answered.
     deaf: bool,
     now: Moment,
@@ -481,6 +502,7 @@ impl Net {
             names: BTreeMap::new(),
             conns: BTreeMap::new(),
             hanging: BTreeMap::new(),
+            no_route: Vec::new(),
             deaf: false,
             now: Moment::ZERO,
             log: Vec::new(),
@@ -609,6 +631,9 @@ impl Net {
             Ask::Close { conn } => {
                 self.conns.remove(&conn);
                 self.hanging.remove(&conn);
+            }
+            Ask::SendTo { remote, .. } if self.no_route.contains(&remote) => {
+                self.announcer.handle_unsent(remote, now);
             }
             Ask::SendTo { remote, bytes } => {
                 let Some(Host::Tracker(answerer)) = self.hosts.get_mut(&remote) else {

@@ -301,12 +301,16 @@ impl Driver {
                 (SocketAddr::V4(_), IpAddr::V6(_)) => Ipv4Addr::UNSPECIFIED.into(),
                 (SocketAddr::V6(_), IpAddr::V4(_)) => Ipv6Addr::UNSPECIFIED.into(),
             };
-            // Without a socket the datagram is lost, as any may be; the machine tries again.
             *slot = UdpSocket::bind((ip, 0)).await.ok().map(Arc::new);
         }
-        if let Some(socket) = slot {
-            // An error here reports an ICMP answer to an earlier datagram, or no route: lost.
-            let _ = socket.send_to(bytes, remote).await;
+        let sent = match slot {
+            Some(socket) => socket.send_to(bytes, remote).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            // No route, or none of our addresses may be used: the next address is worth more than
+            // waiting.
+            self.announcer.handle_unsent(remote, self.clock.now());
         }
     }
 }

@@ -176,7 +176,8 @@ pub enum Ask {
         /// The connection.
         conn: u32,
     },
-    /// Send a datagram. The answer comes by [`Announcer::handle_datagram`] from the same address.
+    /// Send a datagram. The answer comes by [`Announcer::handle_datagram`] from the same address;
+    /// where it cannot be sent at all, [`Announcer::handle_unsent`] saves waiting for one.
     SendTo {
         /// Where to.
         remote: SocketAddr,

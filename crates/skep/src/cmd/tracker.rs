@@ -1,12 +1,13 @@
 //! `skep tracker`: tell peers of each other.
 
 use std::{
+    io::ErrorKind,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use skep_net::tracker::{TrackerConfig, TrackerHandle, TrackerServer};
+use skep_net::tracker::{TrackerConfig, TrackerHandle, TrackerServer, TrackerServerError};
 
 use crate::{
     ui::{CmdError, Context, Outcome},
@@ -82,10 +83,7 @@ async fn serve(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     config.store.torrents_max = args.torrents_max;
     config.store.peers_max = args.peers_max;
     config.conns_max = args.conns_max;
-    let server = TrackerServer::start(config).map_err(|error| {
-        CmdError::surroundings(error)
-            .hint("another program may use the port; name others with --http and --udp")
-    })?;
+    let server = TrackerServer::start(config).map_err(cannot_start)?;
     for url in server.urls() {
         println!("{url}");
     }
@@ -101,6 +99,23 @@ async fn serve(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         eprintln!("{}", line(&server));
     }
     Ok(Outcome::Done)
+}
+
+fn cannot_start(error: TrackerServerError) -> CmdError {
+    let hint = match &error {
+        TrackerServerError::Listen { error, .. } => match error.kind() {
+            ErrorKind::AddrInUse => Some("another program uses the port; name another one"),
+            ErrorKind::AddrNotAvailable => Some("this machine does not have the address"),
+            ErrorKind::PermissionDenied => Some("ports below 1024 are for the superuser"),
+            _ => None,
+        },
+        _ => None,
+    };
+    let error = CmdError::surroundings(error);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 async fn pause(time: Duration) {

@@ -285,6 +285,13 @@ impl Announcer {
         ours
     }
 
+    /// A datagram could not even be sent: there is no route to the address, or no socket for it.
+    /// Where nobody says so, time does.
+    pub fn handle_unsent(&mut self, remote: SocketAddr, now: Moment) {
+        self.each_asking(now, |asking, cx| asking.handle_unsent(remote, cx));
+        self.run(now);
+    }
+
     fn each_asking(&mut self, now: Moment, mut f: impl FnMut(&mut Asking, &mut Context<'_>)) {
         let Self {
             trackers,

@@ -287,6 +287,13 @@ impl Asking {
         ours
     }
 
+    pub(super) fn handle_unsent(&mut self, remote: SocketAddr, cx: &mut Context<'_>) {
+        if matches!(&self.state, State::Datagrams(exchange) if exchange.remote() == remote) {
+            let why = TrackerFailure::NotConnected(NoConnection::Unreachable);
+            self.address_failed(why, cx);
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         match &mut self.state {
             State::Resolving { deadline, .. } if *deadline <= cx.now => {
