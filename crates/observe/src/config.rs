@@ -52,8 +52,8 @@ each 'visit secs' and 'revisit secs'; but it is left once its pieces have come i
 names was visited, had a handshake, and has delivered no verified piece: many clients allow an address one \
 connection. \
 On a visit 'pieces a visit' pieces are asked for (in whole mode every \
-piece), one after the other, each whole and on this one connection, as soon as the endpoint unchokes us \
-or allows a piece. The piece is drawn among those that it claims and now offers and that it has not \
+piece), begun one after the other, a few at once, each whole and on this one connection, as soon as the \
+endpoint unchokes us or allows a piece. A piece is drawn among those that it claims and now offers and that it has not \
 delivered verified in this run (among all that it offers if there is no other), by SplitMix64 whose state \
 comes from SHA-256 of \"skep piece\", the seed, the info-hash, the endpoint and the number of the visit. \
 Our peer id comes from SHA-256 of \"skep peer id\", the seed, the info-hash and the endpoint.";

@@ -16,6 +16,9 @@ use skep_wire::{
 /// busy, which is fast enough for a witness.
 pub const BLOCKS_OUTSTANDING_MAX: usize = 16;
 
+/// How many pieces are under way on one connection, so that small ones do not wait for each other.
+pub const PIECES_UNDER_WAY_MAX: usize = 4;
+
 /// How many bytes of pieces may be under way at once, over all connections; visits wait for their
 /// turn beyond it. One piece is always allowed.
 pub const FETCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -30,6 +33,8 @@ pub(crate) struct Fetch {
     due: BTreeSet<u32>,
     /// Where blocks begin that were asked for and have not come.
     asked: BTreeSet<u32>,
+    /// Whether `PieceAsked` stands for all that is due.
+    pub(crate) announced: bool,
     delivered: Vec<Delivered>,
     bytes: Vec<u8>,
 }
@@ -41,6 +46,7 @@ impl Fetch {
             len,
             due: blocks_of(piece, len).map(|block| block.begin).collect(),
             asked: BTreeSet::new(),
+            announced: false,
             delivered: Vec::new(),
             bytes: Vec::new(),
         }
@@ -60,10 +66,14 @@ impl Fetch {
         self.due.len() as u32
     }
 
-    /// The next block to ask for now.
+    /// How many blocks were asked for and have not come.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The next block to ask for.
     pub(crate) fn next(&self) -> Option<Block> {
-        let begin = *self.due.first()?;
-        (self.asked.len() < BLOCKS_OUTSTANDING_MAX).then(|| self.block(begin))
+        self.due.first().map(|&begin| self.block(begin))
     }
 
     /// The block was asked for.
@@ -78,6 +88,7 @@ impl Fetch {
         if self.is_asked(block) {
             self.asked.remove(&block.begin);
             self.due.insert(block.begin);
+            self.announced = false;
         }
     }
 

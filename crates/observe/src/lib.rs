@@ -59,7 +59,9 @@ pub use action::Action;
 pub use config::{Config, ConfigError};
 pub use desk::{PEERS_WANTED, TRACKER_RETRY_SECS, TRACKERS_PER_TARGET_MAX};
 pub use fault::Fault;
-pub use fetch::{BLOCKS_OUTSTANDING_MAX, FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX};
+pub use fetch::{
+    BLOCKS_OUTSTANDING_MAX, FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX, PIECES_UNDER_WAY_MAX,
+};
 pub use identity::CLIENT_PREFIX;
 pub use notes::LIMITED_MAX;
 pub use observer::{DATAGRAMS_WAITING_MAX, ENTRY_BYTES_MAX, FAREWELL_SECS_MAX, Observer};

@@ -123,12 +123,12 @@ impl Talk {
 
     /// Whether a piece is under way.
     pub(crate) fn is_fetching(&self) -> bool {
-        self.book.round.fetch.is_some()
+        !self.book.round.fetches.is_empty()
     }
 
     /// Whether all pieces have come that were to be asked for.
     pub(crate) fn has_all_it_wanted(&self) -> bool {
-        self.book.round.left == 0 && self.book.round.fetch.is_none()
+        self.book.round.left == 0 && self.book.round.fetches.is_empty()
     }
 
     /// The port at which the other end of an incoming connection says that it listens.
@@ -209,7 +209,7 @@ impl Talk {
             round.wait_until = None;
         }
         if round.stalls_at().is_some_and(|at| at <= now) {
-            self.book.give_up_piece(&mut self.peer, env);
+            self.book.give_up_all(&mut self.peer, env);
         }
         self.book.ask(&mut self.peer, memory, env);
         self.settle(input, memory, env)
@@ -232,7 +232,9 @@ impl Talk {
         memory: &mut Memory,
         env: &mut Env<'_>,
     ) -> Option<CloseKind> {
-        self.book.drop_piece(&mut self.peer, env);
+        for piece in self.book.round.under_way() {
+            self.book.drop_piece(piece, &mut self.peer, env);
+        }
         self.book.round = Round::new(self.book.swarm, self.book.reached.endpoint(), memory, env);
         self.book.ask(&mut self.peer, memory, env);
         self.settle(input, memory, env)
@@ -263,7 +265,7 @@ impl Talk {
 
     /// The connection is over: gives back the room that its piece took.
     pub(crate) fn end(&mut self, env: &mut Env<'_>) {
-        if let Some(fetch) = self.book.round.fetch.take() {
+        for fetch in self.book.round.fetches.drain(..) {
             *env.fetching -= u64::from(fetch.len());
         }
     }

@@ -9,7 +9,9 @@ use skep_wire::{Bitfield, Block, Moment, PieceIndex};
 use super::book::Book;
 use crate::{
     Env,
-    fetch::{FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX, Fetch},
+    fetch::{
+        BLOCKS_OUTSTANDING_MAX, FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX, Fetch, PIECES_UNDER_WAY_MAX,
+    },
     swarm::Memory,
 };
 
@@ -23,9 +25,8 @@ pub(super) struct Round {
     pub(super) left: u32,
     pub(super) tried: Bitfield,
     pub(super) refusals: u32,
-    pub(super) fetch: Option<Fetch>,
-    /// Whether `PieceAsked` stands for all that is due.
-    pub(super) announced: bool,
+    /// The pieces that are under way, first the one that was begun first.
+    pub(super) fetches: Vec<Fetch>,
     /// Nothing more is asked for.
     pub(super) over: bool,
     pub(super) progress_at: Moment,
@@ -39,36 +40,53 @@ impl Book {
         if self.joined.is_none() || self.round.over || peer.is_closed() {
             return;
         }
-        if self.round.fetch.is_none() {
-            self.choose(peer, memory, env);
-        }
-        let Some(fetch) = &mut self.round.fetch else {
-            return;
-        };
-        let due = fetch.due();
-        while let Some(block) = fetch.next() {
-            if !peer.request(block, env.notes.now) {
-                break;
+        loop {
+            self.ask_blocks(peer, env);
+            let round = &self.round;
+            let asked_all = round.fetches.iter().all(|fetch| fetch.due() == 0);
+            let room = round.outstanding() < BLOCKS_OUTSTANDING_MAX
+                && round.fetches.len() < PIECES_UNDER_WAY_MAX;
+            if !asked_all || !room || self.choose(peer, memory, env).is_none() {
+                return;
             }
-            fetch.asked(block);
-            if !self.round.announced {
-                self.round.announced = true;
-                env.notes.write(Body::PieceAsked {
-                    conn: self.reached.conn(),
-                    piece: block.piece,
-                    blocks: due,
-                });
+        }
+    }
+
+    /// Asks for the blocks of the pieces that are under way.
+    fn ask_blocks(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
+        let mut outstanding = self.round.outstanding();
+        for fetch in &mut self.round.fetches {
+            let due = fetch.due();
+            while let Some(block) = fetch.next() {
+                if outstanding >= BLOCKS_OUTSTANDING_MAX || !peer.request(block, env.notes.now) {
+                    break;
+                }
+                outstanding += 1;
+                fetch.asked(block);
+                if !fetch.announced {
+                    fetch.announced = true;
+                    env.notes.write(Body::PieceAsked {
+                        conn: self.reached.conn(),
+                        piece: block.piece,
+                        blocks: due,
+                    });
+                }
             }
         }
     }
 
     /// Draws the next piece to ask for, if the plan wants one and there is room.
-    fn choose(&mut self, peer: &PeerConn, memory: &Memory, env: &mut Env<'_>) {
+    fn choose(
+        &mut self,
+        peer: &PeerConn,
+        memory: &Memory,
+        env: &mut Env<'_>,
+    ) -> Option<PieceIndex> {
         let (now, whole) = (env.notes.now, env.world.config.whole);
         let round = &self.round;
         let done = if whole { memory.whole } else { round.left == 0 };
         if done || round.refusals >= REFUSALS_PER_VISIT_MAX || round.wait_until.is_some() {
-            return;
+            return None;
         }
         let offered: Vec<PieceIndex> = peer
             .peer_pieces()
@@ -87,44 +105,56 @@ impl Book {
             &fresh
         };
         if among.is_empty() {
-            return;
+            return None;
         }
         let info = &env.world.swarms[self.swarm].target.metainfo.info;
         let room = FETCH_BYTES_MAX.saturating_sub(*env.fetching);
         if *env.fetching > 0 && room < u64::from(info.piece_len) {
             self.round.wait_until = Some(now + Duration::from_secs(1));
-            return;
+            return None;
         }
-        let Some(&piece) = self.round.rng.choose(among) else {
-            return;
-        };
+        let &piece = self.round.rng.choose(among)?;
         let fetch = Fetch::new(piece, info.piece_size(piece));
         *env.fetching += u64::from(fetch.len());
         self.round.tried.insert(piece);
         self.round.left = self.round.left.saturating_sub(1);
-        self.round.fetch = Some(fetch);
-        self.round.announced = false;
+        self.round.fetches.push(fetch);
         self.round.progress_at = now;
+        Some(piece)
     }
 
     /// The piece was refused or does not come: another may be asked for in its place.
-    pub(super) fn give_up_piece(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
+    pub(super) fn give_up_piece(
+        &mut self,
+        piece: PieceIndex,
+        peer: &mut PeerConn,
+        env: &mut Env<'_>,
+    ) {
         self.round.refusals += 1;
         self.round.left += 1;
-        self.drop_piece(peer, env);
+        self.drop_piece(piece, peer, env);
+    }
+
+    /// Nothing has come for too long: gives up all that is under way.
+    pub(super) fn give_up_all(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
+        for piece in self.round.under_way() {
+            self.give_up_piece(piece, peer, env);
+        }
     }
 
     /// Ends the fetch of a piece, and takes back what is still asked of it.
-    pub(super) fn drop_piece(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
-        if let Some(fetch) = self.round.fetch.take() {
-            *env.fetching -= u64::from(fetch.len());
-            let asked: Vec<Block> = peer
-                .outstanding()
-                .filter(|block| block.piece == fetch.piece())
-                .collect();
-            for block in asked {
-                peer.cancel(block, env.notes.now);
-            }
+    pub(super) fn drop_piece(&mut self, piece: PieceIndex, peer: &mut PeerConn, env: &mut Env<'_>) {
+        let of = |fetch: &Fetch| fetch.piece() == piece;
+        let Some(at) = self.round.fetches.iter().position(of) else {
+            return;
+        };
+        *env.fetching -= u64::from(self.round.fetches.remove(at).len());
+        let asked: Vec<Block> = peer
+            .outstanding()
+            .filter(|block| block.piece == piece)
+            .collect();
+        for block in asked {
+            peer.cancel(block, env.notes.now);
         }
     }
 }
@@ -146,19 +176,32 @@ impl Round {
             left: env.world.config.pieces_per_visit,
             tried: Bitfield::empty(metainfo.info.piece_count()),
             refusals: 0,
-            fetch: None,
-            announced: false,
+            fetches: Vec::new(),
             over: false,
             progress_at: env.notes.now,
             wait_until: None,
         }
     }
 
-    /// When the piece that is under way is given up.
+    /// The fetch of a piece that is under way.
+    pub(super) fn fetch(&mut self, piece: PieceIndex) -> Option<&mut Fetch> {
+        self.fetches.iter_mut().find(|fetch| fetch.piece() == piece)
+    }
+
+    /// The pieces that are under way.
+    pub(super) fn under_way(&self) -> Vec<PieceIndex> {
+        self.fetches.iter().map(Fetch::piece).collect()
+    }
+
+    /// How many blocks were asked for and have not come.
+    fn outstanding(&self) -> usize {
+        self.fetches.iter().map(Fetch::outstanding).sum()
+    }
+
+    /// When the pieces that are under way are given up.
     pub(super) fn stalls_at(&self) -> Option<Moment> {
-        self.fetch
-            .as_ref()
-            .map(|_| self.progress_at + Duration::from_secs(FETCH_STALL_SECS_MAX))
+        let stall = Duration::from_secs(FETCH_STALL_SECS_MAX);
+        (!self.fetches.is_empty()).then(|| self.progress_at + stall)
     }
 }
 

@@ -309,13 +309,12 @@ impl Book {
             block,
             source,
         });
-        let Some(fetch) = &mut self.round.fetch else {
+        let Some(fetch) = self.round.fetch(block.piece) else {
             return;
         };
         fetch.refused(block);
-        self.round.announced = false;
-        if fetch.piece() == block.piece && may_ask(peer, block.piece) {
-            self.give_up_piece(peer, env);
+        if may_ask(peer, block.piece) {
+            self.give_up_piece(block.piece, peer, env);
         }
     }
 
@@ -336,7 +335,7 @@ impl Book {
             return;
         };
         env.notes.write(graded::delivered(&delivered, source));
-        let Some(fetch) = &mut self.round.fetch else {
+        let Some(fetch) = self.round.fetch(block.piece) else {
             return;
         };
         if !fetch.arrived(delivered, &payload) {
@@ -363,7 +362,7 @@ impl Book {
             }
             Err(error) => panic!("the blocks of one fetch cover one piece: {error}"),
         }
-        self.drop_piece(peer, env);
+        self.drop_piece(piece, peer, env);
     }
 
     fn note_pex(&mut self, Said(pex): &Said<Pex>, source: Source, env: &mut Env<'_>) {
