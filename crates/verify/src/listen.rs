@@ -40,6 +40,8 @@ pub struct Counts {
     pub claims: u64,
     /// Blocks found.
     pub delivered: u64,
+    /// Blocks that came before our request for them had left: the peer knew what we would ask for.
+    pub early: u64,
     /// Pieces put together, hashed and found to be the torrent's.
     pub verified: u64,
     /// Pieces hashed and found not to be.
@@ -67,6 +69,8 @@ struct Conn {
     opened: Entry,
     theirs: Ear,
     ours: Ear,
+    /// What we meant to send: the system may take it a moment later.
+    queued: Ear,
     reached: Option<Recorded<Reached>>,
     joined: Option<(Recorded<Joined>, Option<Joined>)>,
     /// Blocks of pieces without a verdict, each with the place of its payload in the stream.
@@ -126,6 +130,13 @@ impl<'a> Listener<'a> {
             | Input::Ended { .. }
             | Input::DatagramSent { .. }
             | Input::Stop => {}
+        }
+    }
+
+    /// Takes what is to be sent because of the last entry.
+    pub fn queued(&mut self, conn: ConnId, bytes: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.queued.feed(bytes, &self.torrents);
         }
     }
 
@@ -283,7 +294,10 @@ impl<'a> Listener<'a> {
         let joined = conn.join(index, &mut self.counts)?;
         let arrived = conn.theirs.arrived.remove(&payload_at);
         let arrived = arrived.ok_or(no_bytes(index, "no block begins where it points"))?;
-        let asked = conn.ours.asked.take(&block);
+        let asked = conn.queued.asked.take(&block);
+        if !conn.ours.asked.remove(&block) {
+            self.counts.early += 1;
+        }
         let asked = asked.ok_or(no_bytes(index, "the block was not asked for"))?;
         let set = conn
             .theirs
@@ -387,7 +401,7 @@ impl<'a> Listener<'a> {
         };
         if let Some((recorded, None)) = &conn.joined {
             let index = recorded.index();
-            if conn.ours.handshake().is_some() {
+            if conn.queued.handshake().is_some() {
                 conn.join(index, &mut self.counts)?;
             } else {
                 self.counts.joined_unanswered += 1;
@@ -420,6 +434,7 @@ impl Conn {
             opened,
             theirs: Ear::default(),
             ours: Ear::default(),
+            queued: Ear::default(),
             reached: None,
             joined: None,
             delivered: BTreeMap::new(),
@@ -438,7 +453,7 @@ impl Conn {
         }
         let reached =
             Reached::from_entry(&self.opened).ok_or(none("its connection never stood"))?;
-        let ours = self.ours.handshake().ok_or(none("we sent no handshake"))?;
+        let ours = self.queued.handshake().ok_or(none("we queued no handshake"))?;
         let ours = Handshake::decode(ours).map_err(|error| none(&error.to_string()))?;
         let theirs = self
             .theirs

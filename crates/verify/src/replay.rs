@@ -10,7 +10,7 @@ use skep_evidence::{
     record::{Body, Record},
 };
 use skep_hash::{Sha256, Sha256Digest};
-use skep_observe::{Config, Fault, Replay, Target};
+use skep_observe::{Action, Config, Fault, Replay, Target};
 use skep_wire::{Moment, metainfo::Metainfo};
 
 use crate::{
@@ -228,6 +228,9 @@ impl<'a> RunReplay<'a> {
             .map_err(|fault| self.fault(offset, fault))?;
         self.made.extend(step.records);
         for action in step.actions {
+            if let Action::Send { conn, bytes } = &action {
+                self.listener.queued(*conn, bytes);
+            }
             self.outcomes.action(entry.at, action);
         }
         self.over = self.replay.is_over();

@@ -173,6 +173,12 @@ fn report(run: u32, records: u64, done: &RunReplay<'_>, ended: &Ended, outcome: 
         counts.joined,
         counts.claims
     ));
+    if counts.early > 0 {
+        let count = counts.early;
+        outcome.note(format!(
+            "{count} blocks came before our request for them had left: the peer knew what would be asked"
+        ));
+    }
     if counts.joined_unanswered > 0 {
         let count = counts.joined_unanswered;
         outcome.note(format!(

@@ -4,7 +4,9 @@ use skep_evidence::ledger::{Policy, SigningKey};
 use skep_evidence::record::Body;
 use skep_verify::{Verdict, verify};
 
-use crate::observation::{Line, OBSERVER, bundle, half_a_piece_first, judge, key, run, simulated};
+use crate::observation::{
+    Line, OBSERVER, bundle, half_a_piece_first, judge, key, run, simulated, unasked_for,
+};
 
 #[test]
 fn an_honest_bundle_verifies_and_every_check_was_made() {
@@ -129,4 +131,15 @@ fn the_outcome_as_json_is_json() {
         outcome.checks.len()
     );
     assert_eq!(json["checks"][0]["result"], "holds");
+}
+
+/// A peer that claims one piece knows what will be asked for, and sends it in one segment with its
+/// unchoke, before our request can have left. Its bytes are what they are; it is said, and the bundle
+/// is not spoiled by it.
+#[test]
+fn a_block_that_comes_before_our_request_spoils_no_bundle() {
+    let outcome = judge(&[unasked_for()]);
+    assert!(outcome.verified(), "{outcome}");
+    let said = "1 blocks came before our request for them had left";
+    assert!(outcome.to_string().contains(said), "{outcome}");
 }

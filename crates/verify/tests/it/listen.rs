@@ -2,7 +2,7 @@
 
 use skep_evidence::record::{Body, Record};
 use skep_hash::{sha1, sha256};
-use skep_observe::Replay;
+use skep_observe::{Action, Replay};
 use skep_verify::{
     Failure, contents,
     listen::{Counts, Listener},
@@ -19,7 +19,13 @@ fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Fail
     let mut index = 0;
     for (entry, bytes) in &run.log {
         listener.entry(entry, bytes);
-        for mut record in replay.step(entry, bytes).unwrap().records {
+        let step = replay.step(entry, bytes).unwrap();
+        for action in &step.actions {
+            if let Action::Send { conn, bytes } = action {
+                listener.queued(*conn, bytes);
+            }
+        }
+        for mut record in step.records {
             change(&mut record);
             index += 1;
             listener.record(index, &record)?;

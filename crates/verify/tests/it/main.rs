@@ -17,3 +17,4 @@ mod forgery;
 mod genuine;
 mod listen;
 mod observation;
+mod strange;

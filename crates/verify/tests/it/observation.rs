@@ -8,14 +8,14 @@ use skep_evidence::{
     capture::{Packet, Renderer, Section},
     clock::ClockSample,
     file::{FileError, FileOp, Files},
-    journal::{CaptureOffset, Entry, Input, frame},
+    journal::{CaptureOffset, ConnId, ConnectFailure, Entry, Input, frame},
     ledger::{Ledger, SigningKey},
     record::{Body, FORMAT, Record},
 };
 use skep_hash::{Sha256Digest, sha256};
-use skep_observe::{Config, Replay, Target};
+use skep_observe::{Action, Config, Observer, Replay, Target};
 use skep_verify::{Outcome, contents, select, verify};
-use skep_wire::{Block, PieceIndex, peer::Message};
+use skep_wire::{Block, Moment, PieceIndex, peer::Message};
 
 use crate::{
     content::Content,
@@ -183,6 +183,47 @@ pub(crate) fn half_a_piece_first() -> Run {
     told_by(world, config, &content)
 }
 
+/// A peer comes in, claims one small piece, and sends it with the unchoke, unasked, in one segment.
+pub(crate) fn unasked_for() -> Run {
+    let content = small();
+    let hello = handshake(content.target.metainfo.info_hash, b"-XX0001-abcdefghijkl");
+    let block = Block {
+        piece: PieceIndex(2),
+        begin: 0,
+        len: 50,
+    };
+    let mut unasked = messages(&[Message::Unchoke]);
+    Message::Piece(block).encode(&mut unasked);
+    unasked.extend(content.block(block));
+    let claims = messages(&[Message::Bitfield(&[0b0010_0000])]);
+    said_by_one(
+        &content,
+        &[[hello, claims].concat(), unasked.clone(), unasked],
+    )
+}
+
+/// Two pieces of 32 KiB and one of 50 bytes.
+pub(crate) fn small() -> Content {
+    Content::new(2 * 32_768 + 50, 32_768, &[])
+}
+
+/// A run in which one peer comes in and says these segments, one a second.
+pub(crate) fn said_by_one(content: &Content, segments: &[Vec<u8>]) -> Run {
+    let mut config = config();
+    (config.run, config.pieces_per_visit, config.revisit_secs) = (1, 3, 2);
+    let mut run = Run {
+        config,
+        targets: vec![content.target.clone()],
+        torrents: vec![torrent_of(content)],
+        log: vec![],
+        lines: vec![],
+    };
+    run.drive(segments);
+    run.point_at_capture();
+    run.lines = run.honest_lines(7);
+    run
+}
+
 fn told_by(mut world: World, config: Config, content: &Content) -> Run {
     world.stop();
     let log: Vec<(Entry, Vec<u8>)> = world
@@ -218,6 +259,80 @@ fn torrent_of(content: &Content) -> Vec<u8> {
 }
 
 impl Run {
+    /// A run in which one peer comes in and says `segments`, one a second, each in one piece.
+    fn drive(&mut self, segments: &[Vec<u8>]) {
+        let mut observer = Observer::new(self.config.clone(), self.targets.clone());
+        let conn = ConnId(1);
+        let local = host(200);
+        let clock = ClockSample {
+            before: Moment::ZERO,
+            after: Moment::ZERO,
+            utc_us: 1_300_000_000_000_000,
+            error_us_max: 250,
+            synchronised: true,
+        };
+        let received = |bytes: &Vec<u8>| {
+            let (capture, len) = (CaptureOffset(0), bytes.len() as u32);
+            (Input::Received { conn, capture, len }, bytes.clone())
+        };
+        let mut inputs = vec![
+            (Input::Clock(clock), vec![]),
+            (
+                Input::Incoming {
+                    conn,
+                    local,
+                    remote: host(1),
+                },
+                vec![],
+            ),
+        ];
+        inputs.extend(segments.iter().map(received));
+        inputs.push((Input::Stop, vec![]));
+        let mut closed = false;
+        let mut inputs = (0..).map(Moment::from_secs).zip(inputs).peekable();
+        while !observer.is_over() {
+            let timeout = observer.poll_timeout().map(|(at, _)| at);
+            let (at, input, bytes) = match inputs.peek().map(|(at, _)| *at) {
+                Some(at) if timeout.is_none_or(|timeout| at <= timeout) => {
+                    let (at, (input, bytes)) = inputs.next().unwrap();
+                    (at, input, bytes)
+                }
+                _ => (
+                    timeout.expect("it waits for something"),
+                    Input::Timeout,
+                    vec![],
+                ),
+            };
+            if closed && matches!(input, Input::Received { .. }) {
+                continue;
+            }
+            let mut waiting = vec![(input, bytes)];
+            while let Some((input, bytes)) = waiting.pop() {
+                let entry = Entry { at, input };
+                observer.handle_entry(&entry, &bytes).unwrap();
+                while observer.poll_record().is_some() {}
+                while let Some(action) = observer.poll_action() {
+                    match action {
+                        Action::Send { conn, bytes } => {
+                            let (capture, len) = (CaptureOffset(0), bytes.len() as u32);
+                            waiting.insert(0, (Input::Sent { conn, capture, len }, bytes));
+                        }
+                        Action::Connect { conn, .. } => {
+                            let reason = ConnectFailure::Refused;
+                            waiting.insert(0, (Input::Failed { conn, reason }, vec![]));
+                        }
+                        Action::Close { conn: of } if of == conn => {
+                            closed = true;
+                            waiting.retain(|(input, _)| !matches!(input, Input::Sent { .. }));
+                        }
+                        _ => {}
+                    }
+                }
+                self.log.push((entry, bytes));
+            }
+        }
+    }
+
     /// Gives every entry the offset at which its bytes stand in the capture.
     pub(crate) fn point_at_capture(&mut self) {
         let (mut renderer, _) = Renderer::new(&self.section());
