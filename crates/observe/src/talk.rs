@@ -169,6 +169,12 @@ impl Talk {
         if let Some(end) = world.end {
             return Some(end);
         }
+        // Only now, when all that came is read: a block that came together with what made us ask
+        // for it came before we had asked, and is no answer.
+        self.book.ask(&mut self.peer, memory, env);
+        if let Some(end) = self.settle(input, memory, env) {
+            return Some(end);
+        }
         let taken = self.inlet.taken();
         input.release(match self.inlet.expects() {
             Expect::Payload { offset, .. } => taken - u64::from(offset) - PIECE_HEADER_LEN as u64,
@@ -293,8 +299,5 @@ impl PeerWorld for Listening<'_, '_> {
             bytes: self.input.bytes(span),
         };
         self.end = self.book.note(conn, event, heard, self.memory, self.env);
-        if self.end.is_none() {
-            self.book.ask(conn, self.memory, self.env);
-        }
     }
 }

@@ -46,7 +46,7 @@ pub struct Counts {
     pub verified: u64,
     /// Pieces hashed and found not to be.
     pub refuted: u64,
-    /// Handshakes that could not be compared with ours because none of ours was sent before the end.
+    /// Handshakes that could not be compared with ours because none of ours was queued before the end.
     pub joined_unanswered: u64,
 }
 
@@ -62,6 +62,12 @@ pub struct Listener<'a> {
     pub(crate) payload_sent: Option<ConnId>,
     /// What was done.
     pub counts: Counts,
+}
+
+/// How many pieces a record says are claimed.
+enum Claim {
+    Set(u32),
+    Gain(u32),
 }
 
 /// A connection that stands.
@@ -172,14 +178,16 @@ impl<'a> Listener<'a> {
                 pieces,
                 source,
                 ..
+            } => {
+                self.check_claim(index, *conn, Claim::Set(*pieces), source)?;
             }
-            | Body::ClaimedGain {
+            Body::ClaimedGain {
                 conn,
                 pieces,
                 source,
                 ..
             } => {
-                self.check_claim(index, *conn, *pieces, source)?;
+                self.check_claim(index, *conn, Claim::Gain(*pieces), source)?;
             }
             Body::Delivered {
                 conn,
@@ -255,21 +263,25 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
-    /// How many pieces it claimed after the message that the record points at.
+    /// How many pieces it claimed after the message that the record points at. A late set is many
+    /// gains, one after the other: each of them is between what it claimed before and after.
     fn check_claim(
         &mut self,
         index: u64,
         conn: ConnId,
-        recorded: u32,
+        claim: Claim,
         source: &Source,
     ) -> Result<(), Failure> {
         let conn = self.conn(index, conn)?;
         let end = source.stream + u64::from(source.len);
-        let set = *conn.theirs.claims.get(&end).ok_or(no_bytes(
-            index,
-            "no message that claims pieces ends where it points",
-        ))?;
-        if set != recorded {
+        let what = "no message that claims pieces ends where it points";
+        let (before, after) = *conn.theirs.claims.get(&end).ok_or(no_bytes(index, what))?;
+        let (recorded, holds) = match claim {
+            Claim::Set(pieces) => (pieces, pieces == after),
+            Claim::Gain(pieces) => (pieces, (before + 1..=after).contains(&pieces)),
+        };
+        if !holds {
+            let set = after;
             return Err(CheckFailed::OtherClaim {
                 index,
                 recorded,
@@ -453,7 +465,10 @@ impl Conn {
         }
         let reached =
             Reached::from_entry(&self.opened).ok_or(none("its connection never stood"))?;
-        let ours = self.queued.handshake().ok_or(none("we queued no handshake"))?;
+        let ours = self
+            .queued
+            .handshake()
+            .ok_or(none("we queued no handshake"))?;
         let ours = Handshake::decode(ours).map_err(|error| none(&error.to_string()))?;
         let theirs = self
             .theirs

@@ -22,8 +22,8 @@ pub(super) struct Ear {
     /// Bytes of a payload still to be passed over.
     skip: u64,
     pub(super) set: Option<Bitfield>,
-    /// How many pieces were claimed after the messages of the last bytes, by the messages' ends.
-    pub(super) claims: BTreeMap<u64, u32>,
+    /// How many pieces were claimed before and after each message of the last bytes, by its end.
+    pub(super) claims: BTreeMap<u64, (u32, u32)>,
     /// Blocks that came, by the place of their payloads.
     pub(super) arrived: BTreeMap<u64, Block>,
     /// Blocks that were asked for.
@@ -108,34 +108,18 @@ impl Ear {
             return;
         };
         match message {
-            Message::Have(piece) => {
-                if let Some(set) = &mut self.set {
-                    set.insert(piece);
-                }
-                self.claim();
-            }
+            Message::Have(piece) => self.claim(|set| {
+                set.insert(piece);
+            }),
             Message::Bitfield(bits) => {
                 let count = self.set.as_ref().map_or(0, Bitfield::piece_count);
                 match Bitfield::from_bytes(bits, count) {
-                    Ok(set) => self.set = Some(set),
+                    Ok(bits) => self.claim(|set| add(set, &bits)),
                     Err(_) => self.deaf = true,
                 }
-                self.claim();
             }
-            Message::HaveAll => {
-                self.set = self
-                    .set
-                    .as_ref()
-                    .map(|set| Bitfield::full(set.piece_count()));
-                self.claim();
-            }
-            Message::HaveNone => {
-                self.set = self
-                    .set
-                    .as_ref()
-                    .map(|set| Bitfield::empty(set.piece_count()));
-                self.claim();
-            }
+            Message::HaveAll => self.claim(|set| *set = Bitfield::full(set.piece_count())),
+            Message::HaveNone => self.claim(|_| {}),
             Message::Piece(block) => {
                 self.arrived.insert(self.at, block);
                 self.skip = block.len.into();
@@ -158,8 +142,19 @@ impl Ear {
         }
     }
 
-    fn claim(&mut self) {
-        let count = self.set.as_ref().map_or(0, Bitfield::count);
-        self.claims.insert(self.at, count);
+    /// Notes what a message adds to the set. Nothing takes a piece back: a set that comes after
+    /// haves, which is late, adds to them.
+    fn claim(&mut self, add: impl FnOnce(&mut Bitfield)) {
+        if let Some(set) = &mut self.set {
+            let before = set.count();
+            add(set);
+            self.claims.insert(self.at, (before, set.count()));
+        }
+    }
+}
+
+fn add(set: &mut Bitfield, more: &Bitfield) {
+    for piece in more.iter() {
+        set.insert(piece);
     }
 }
