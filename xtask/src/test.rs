@@ -104,7 +104,7 @@ fn passed(outcome: Result<()>) -> Result<Verdict> {
 fn unit(long: bool) -> Result<Verdict> {
     let mut command = shell::cargo(&["test", "--workspace", "--quiet", "--no-fail-fast"]);
     if long {
-        command.env("SKEP_SIM_SEEDS", "1000");
+        command.env("SKEP_SIM_SEEDS", "1000").env("SKEP_LONG", "1");
     }
     passed(shell::run(command))
 }
@@ -135,7 +135,7 @@ fn interop(_long: bool) -> Result<Verdict> {
             "the peers cannot be installed here: {error:#}"
         )));
     }
-    let mut command = shell::command(
+    let command = shell::command(
         "bash",
         &["-c", ". bench/peers/env.sh && exec \"$PY\" interop/run.py"],
     );
