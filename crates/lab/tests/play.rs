@@ -3,22 +3,57 @@
 
 use std::time::Duration;
 
-use skep_evidence::grade::Grade;
+use skep_analysis::Findings;
+use skep_evidence::{grade::Grade, record::Body};
 use skep_lab::{
     demo::{self, Demo},
+    exam::examine,
     hostile::Kind,
     scenario::{Deed, Part, SEEDER, Scenario, Stay},
     score::Failure,
 };
 
-/// The whole of the demo's company for a quarter of the time.
+/// The whole of the demo's company for a quarter of the time, and then the same with a falsehood in
+/// the ledger: a record that a printer completed the seeder's handshake.
 #[test]
-fn a_short_demo_states_nothing_false() {
-    let demo = play(Scenario {
+fn a_short_demo_states_nothing_false_and_a_planted_falsehood_fails_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = Scenario {
         watch: Duration::from_secs(8),
         ..Scenario::demo(1, 32)
-    });
+    };
+    let demo = demo::run(&scenario, dir.path(), &mut |_| {}).unwrap();
     assert_eq!(demo.exam.failures, []);
+    assert!(demo.verification.verified(), "{}", demo.verification);
+
+    let printer = demo.exam.truth.actors["printer"].endpoints.first().unwrap();
+    let reached = demo
+        .records
+        .iter()
+        .find_map(|(_, record)| match &record.body {
+            Body::Reached { conn, endpoint, .. } if endpoint == printer => Some((record, *conn)),
+            _ => None,
+        });
+    let (reached, printers_conn) = reached.unwrap();
+    let mut planted = reached.clone();
+    let joined = demo
+        .records
+        .iter()
+        .find(|(_, it)| matches!(it.body, Body::Joined { .. }));
+    planted.body = joined.unwrap().1.body.clone();
+    if let Body::Joined { conn, .. } = &mut planted.body {
+        *conn = printers_conn;
+    }
+    let mut records = demo.records.clone();
+    records.push((records.len() as u64, planted));
+    let exam = examine(&demo.played, &Findings::of(&records), &records).unwrap();
+    assert_eq!(exam.failures.len(), 2);
+    assert!(
+        exam.failures.iter().all(Failure::is_falsehood),
+        "{:?}",
+        exam.failures
+    );
+    assert!(matches!(&exam.failures[0], Failure::FalseGrade(it) if it.subject == *printer));
 }
 
 /// Nobody but liars and strangers: nothing they do lifts one of them above what is true of its

@@ -1,0 +1,43 @@
+//! `skep demo` used wrongly. Used rightly, it is a stage of the test command: it scores itself.
+
+use std::process::Command;
+
+#[test]
+fn what_lies_in_the_folder_already_is_not_mixed_with() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("thesis.txt"), "mine").expect("it is writable");
+    let path = dir.path().to_str().expect("a path in UTF-8");
+    let (code, said) = demo(&["--out", path]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("is not empty") && said.contains("hint: name a new folder"),
+        "{said}"
+    );
+    assert_eq!(
+        std::fs::read_dir(dir.path())
+            .expect("it is readable")
+            .count(),
+        1
+    );
+}
+
+/// Shorter than an honest peer has to stay, or so long that the minute is over.
+#[test]
+fn a_length_that_shows_nothing_is_refused() {
+    for secs in ["5", "23", "46", "x"] {
+        let (code, said) = demo(&["--seconds", secs, "--out", "nowhere"]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("--seconds"), "{said}");
+    }
+    assert!(!std::path::Path::new("nowhere").exists());
+}
+
+fn demo(args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    let output = command.arg("demo").args(args).output().expect("it runs");
+    assert!(output.stdout.is_empty());
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
