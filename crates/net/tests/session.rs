@@ -211,6 +211,43 @@ fn answers_out_of_order_and_in_fragments_arrive_all_the_same() {
     }
 }
 
+/// One peer sends rubbish for everything, one is honest. The rubbish is found, its sender named and
+/// banned, and the content arrives all the same.
+#[test]
+fn a_peer_that_sends_rubbish_is_banned_and_the_content_arrives() {
+    let case = Case::file(1_500_000, 65_536);
+    let content = std::fs::read(case.source()).expect("read");
+    let content = content.iter().map(|byte| !byte).collect();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 66), 0)).expect("bound");
+    let rubbish = listener.local_addr().expect("bound");
+    let info_hash = case.torrent.info_hash;
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("accepted");
+        Shuffler {
+            stream,
+            content,
+            piece_len: 65_536,
+            random: 1,
+        }
+        .serve(info_hash);
+    });
+    let (config, heard) = case.get(&[rubbish]);
+    let session = Session::start(config).expect("started");
+    let banned = |heard: &support::Heard| {
+        heard.all(|what| match what {
+            What::PeerBanned { remote, .. } => Some(*remote),
+            _ => None,
+        })
+    };
+    support::wait_until(30, || !banned(&heard).is_empty());
+    let (seed, _) = case.seed();
+    session.add_peer(seed.listen_addr());
+    assert!(join_within(session, 30).complete);
+    case.assert_arrived();
+    assert_eq!(banned(&heard), [rubbish]);
+    assert!(heard.count(|what| matches!(what, What::PieceFailed { .. })) > 0);
+}
+
 struct Shuffler {
     stream: std::net::TcpStream,
     content: Vec<u8>,
