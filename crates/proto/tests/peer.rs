@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skep_proto::{
-    drain::Span,
+    drain::{Expect, Inlet, Part, PeerWorld, Span},
     peer::{
         ALLOWED_FAST_MAX, Event, HANDSHAKE_SECS_MAX, IDLE_SECS_MAX, KEEP_ALIVE_SECS,
         MESSAGE_SECS_MAX, PAYLOAD_SECS_MAX, PeerConfig, PeerConn, REQUESTS_OUT_DEFAULT,
@@ -699,4 +699,66 @@ fn nothing_happens_after_the_end() {
     assert_eq!(sim.events(peer), [opened(Reserved::default()), closed]);
     assert_eq!(sim.sent(peer).len(), before);
     assert_eq!(sim.conn(peer).poll_timeout(), None);
+}
+
+/// A driver that reads payload to its place itself says so with `pass`: the machine cannot tell.
+#[test]
+fn payload_may_be_read_straight_to_its_place() {
+    let mut conn = PeerConn::new(config(), Moment::ZERO);
+    let (mut inlet, mut world) = (Inlet::default(), Straight::default());
+    let start = [handshake(PEER), Message::Unchoke.to_bytes()].concat();
+    inlet.feed(&mut conn, &start, Moment::ZERO, &mut world);
+    assert!(conn.request(block(0, 0), Moment::ZERO));
+    inlet.feed(
+        &mut conn,
+        &piece_header(block(0, 0)),
+        Moment::ZERO,
+        &mut world,
+    );
+    let expects = |inlet: &Inlet, offset| {
+        assert_eq!(
+            inlet.expects(),
+            Expect::Payload {
+                block: block(0, 0),
+                offset
+            }
+        );
+    };
+    expects(&inlet, 0);
+    inlet.pass(&mut conn, 1_000, Moment::ZERO, &mut world);
+    expects(&inlet, 1_000);
+    inlet.feed(&mut conn, &[7; 500], Moment::ZERO, &mut world);
+    expects(&inlet, 1_500);
+    assert_eq!(
+        world.payload, [7; 500],
+        "only what went through `feed` is handed on"
+    );
+    inlet.pass(&mut conn, 100_000, Moment::ZERO, &mut world);
+    assert_eq!(
+        inlet.expects(),
+        Expect::Bytes,
+        "more than the rest does not count"
+    );
+    assert_eq!(world.events.last(), Some(&Event::BlockArrived(block(0, 0))));
+    assert_eq!(inlet.taken(), 68 + 5 + 13 + 16_384);
+    inlet.pass(&mut conn, 5, Moment::ZERO, &mut world);
+    assert_eq!(inlet.taken(), 68 + 5 + 13 + 16_384);
+}
+
+#[derive(Default)]
+struct Straight {
+    payload: Vec<u8>,
+    events: Vec<Event>,
+}
+
+impl PeerWorld for Straight {
+    fn payload(&mut self, part: Part<'_>) {
+        self.payload.extend_from_slice(part.bytes);
+    }
+
+    fn transmit(&mut self, _what: Transmit) {}
+
+    fn event(&mut self, _conn: &mut PeerConn, event: Event, _span: Span) {
+        self.events.push(event);
+    }
 }

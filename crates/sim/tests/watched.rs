@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use skep_evidence::{journal::ConnId, record::Body};
@@ -14,7 +14,7 @@ use skep_wire::{Moment, PieceIndex};
 const SEEDS: u64 = 16;
 
 /// What the records say of one host, incoming and outgoing connections together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Seen {
     reached: bool,
     joined: bool,
@@ -71,11 +71,52 @@ fn seen(swarm: &Swarm) -> BTreeMap<IpAddr, Seen> {
 fn what_an_observer_writes_down_is_true_for_every_seed() {
     for seed in 0..SEEDS {
         eprintln!("seed {seed}");
-        watched(seed);
+        let swarm = watched(seed);
+        let watcher = swarm.watcher().expect("there is one");
+        assert!(watcher.is_over(), "seed {seed}");
+        assert_eq!(watcher.replay(), Ok(watcher.log().len()), "seed {seed}");
+        assert_eq!(
+            wrong(&swarm, &seen(&swarm)),
+            Vec::<String>::new(),
+            "seed {seed}"
+        );
     }
 }
 
-fn watched(seed: u64) {
+/// The comparison is code too: each planted falsehood is found.
+#[test]
+fn a_planted_falsehood_is_found() {
+    let swarm = watched(1);
+    let truth = seen(&swarm);
+    let plant = |kind: Kind, falsify: &dyn Fn(&mut Seen)| {
+        let mut seen = truth.clone();
+        let liar = swarm
+            .hostile()
+            .find(|peer| peer.kind() == kind)
+            .expect("every kind is there");
+        falsify(seen.entry(swarm.net.addr(liar.host()).ip()).or_default());
+        assert_eq!(wrong(&swarm, &seen).len(), 1, "{kind:?}");
+    };
+    plant(Kind::Silent, &|seen| seen.joined = true);
+    plant(Kind::Echo, &|seen| seen.claimed = true);
+    plant(Kind::SlowLoris, &|seen| seen.claimed = true);
+    plant(Kind::DeliversNothing, &|seen| seen.delivered = 1);
+    plant(Kind::Garbage, &|seen| seen.verified.extend([PieceIndex(0)]));
+    let honest = swarm.honest().next().expect("there are some");
+    let ip = swarm.net.addr(honest.host()).ip();
+    for falsify in [
+        |seen: &mut Seen| seen.pieces_claimed = 1_000,
+        |seen: &mut Seen| seen.refuted = 1,
+        |seen: &mut Seen| seen.claimed = false,
+        |seen: &mut Seen| seen.verified.extend([PieceIndex(999)]),
+    ] {
+        let mut seen = truth.clone();
+        falsify(seen.get_mut(&ip).expect("it was seen"));
+        assert_eq!(wrong(&swarm, &seen).len(), 1);
+    }
+}
+
+fn watched(seed: u64) -> Swarm {
     let mut rng = Rng::new(seed);
     let slow = NetConfig {
         up_rate: 5_000..30_000,
@@ -92,75 +133,88 @@ fn watched(seed: u64) {
     for kind in Kind::ALL {
         swarm.add_hostile(Moment::from_millis(rng.below(10_000)), kind);
     }
-    swarm.net.list(
-        "10.77.0.1:6881"
-            .parse()
-            .expect("an address at which nobody is"),
-    );
-    let stop = Moment::from_secs(185);
-    let watcher = swarm.add_watcher(Moment::from_secs(5), stop, |_| {});
-
+    swarm.net.list(NOBODY.parse().expect("an address"));
+    swarm.add_watcher(Moment::from_secs(5), Moment::from_secs(185), |_| {});
     swarm.run_until(Moment::from_secs(200));
+    swarm
+}
 
-    let seen = seen(&swarm);
-    let watching = swarm.watcher().expect("there is one");
-    assert!(watching.is_over(), "seed {seed}");
-    assert_eq!(watching.replay(), Ok(watching.log().len()), "seed {seed}");
-    for peer in swarm.honest() {
+/// Listed by the tracker, though nobody is there.
+const NOBODY: &str = "10.77.0.1:6881";
+
+/// Compares what was written down with what the actors did; returns what is false or missing.
+fn wrong(swarm: &Swarm, seen: &BTreeMap<IpAddr, Seen>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut check = |holds: bool, what: &str, ip: IpAddr| {
+        if !holds {
+            wrong.push(format!("{ip}: {what}: {:?}", seen.get(&ip)));
+        }
+    };
+    let of = |ip: IpAddr| seen.get(&ip).cloned().unwrap_or_default();
+    let ours = swarm
+        .watcher()
+        .map(|watcher| swarm.net.addr(watcher.host()).ip());
+    for (n, peer) in swarm.honest().enumerate() {
         let ip = swarm.net.addr(peer.host()).ip();
-        let seen = seen
-            .get(&ip)
-            .unwrap_or_else(|| panic!("seed {seed}: {ip} was not seen"));
-        assert!(
-            seen.reached && seen.joined && seen.claimed,
-            "seed {seed}: {ip} {seen:?}"
-        );
+        let seen = of(ip);
         let held = peer.torrent().stats(swarm.net.now()).pieces_held;
-        assert!(
-            seen.pieces_claimed <= held,
-            "seed {seed}: {ip} {seen:?}, truly {held}"
+        check(
+            seen.reached && seen.joined && seen.claimed,
+            "was there, and is not claimed",
+            ip,
         );
-        assert!(
-            seen.verified
-                .iter()
-                .all(|&piece| peer.torrent().have().has(piece))
+        check(seen.pieces_claimed <= held, "never had so many pieces", ip);
+        let had = |&piece: &PieceIndex| peer.torrent().have().has(piece);
+        check(
+            seen.verified.iter().all(had),
+            "never had a piece that is verified",
+            ip,
         );
-        assert_eq!(seen.refuted, 0, "seed {seed}: {ip}");
-        let ours = swarm.net.addr(watcher).ip();
-        let from_us = peer.events().iter().any(|(_, event)| match event {
-            torrent::Event::BlockArrived { peer: key, .. } => peer.events().iter().any(|(_, e)| {
-                matches!(e, torrent::Event::Opened { peer, addr, .. }
-                    if peer == key && addr.ip() == ours)
-            }),
-            _ => false,
-        });
-        assert!(!from_us, "seed {seed}: the observer sent a block");
+        check(seen.refuted == 0, "sent nothing bad", ip);
+        check(
+            n > 0 || !seen.verified.is_empty(),
+            "is the seeder, and is not verified",
+            ip,
+        );
+        let events = || peer.events().iter().map(|(_, event)| event);
+        let of_us: Vec<_> = events()
+            .filter_map(|event| match event {
+                torrent::Event::Opened { peer, addr, .. } if Some(addr.ip()) == ours => Some(*peer),
+                _ => None,
+            })
+            .collect();
+        let from_us = |event: &torrent::Event| matches!(event, torrent::Event::BlockArrived { peer, .. } if of_us.contains(peer));
+        check(!events().any(from_us), "got a block from the observer", ip);
     }
-    let seeder = &seen[&swarm.net.addr(seeder).ip()];
-    assert!(!seeder.verified.is_empty(), "seed {seed}");
     for peer in swarm.hostile() {
         let ip = swarm.net.addr(peer.host()).ip();
-        let Some(seen) = seen.get(&ip) else { continue };
-        let kind = peer.kind();
-        match kind {
-            Kind::Silent | Kind::Http | Kind::Echo => {
-                assert!(
-                    !seen.joined && !seen.claimed,
-                    "seed {seed}: {kind:?} {seen:?}"
-                );
-            }
-            Kind::SlowLoris | Kind::TooLong | Kind::Unrequested => {
-                assert!(!seen.claimed, "seed {seed}: {kind:?} {seen:?}");
-            }
-            Kind::HaveFlood | Kind::WrongIndex | Kind::DeliversNothing => {}
-            Kind::Garbage => assert!(seen.verified.is_empty(), "seed {seed}: {seen:?}"),
-            Kind::Poison => {}
-        }
-        if !matches!(kind, Kind::Garbage | Kind::Poison) {
-            assert_eq!(seen.delivered, 0, "seed {seed}: {kind:?}");
-            assert!(seen.verified.is_empty(), "seed {seed}: {kind:?}");
-        }
+        let seen = of(ip);
+        let (joins, claims) = match peer.kind() {
+            Kind::Silent | Kind::Http | Kind::Echo => (false, false),
+            Kind::SlowLoris | Kind::TooLong | Kind::Unrequested => (true, false),
+            Kind::HaveFlood | Kind::WrongIndex | Kind::DeliversNothing => (true, true),
+            Kind::Garbage | Kind::Poison => (true, true),
+        };
+        check(joins || !seen.joined, "speaks no protocol, and joined", ip);
+        check(
+            claims || !seen.claimed,
+            "claims nothing, and is claimed",
+            ip,
+        );
+        let delivers = matches!(peer.kind(), Kind::Garbage | Kind::Poison);
+        check(delivers || seen.delivered == 0, "delivers nothing", ip);
+        let verifies = peer.kind() == Kind::Poison;
+        check(
+            verifies || seen.verified.is_empty(),
+            "has no good piece",
+            ip,
+        );
     }
-    let dead: IpAddr = "10.77.0.1".parse().expect("an address");
-    assert!(!seen.contains_key(&dead), "seed {seed}");
+    let nobody: SocketAddr = NOBODY.parse().expect("an address");
+    check(
+        !seen.contains_key(&nobody.ip()),
+        "nobody is there",
+        nobody.ip(),
+    );
+    wrong
 }
