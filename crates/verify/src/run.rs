@@ -1,5 +1,7 @@
 //! The ledger's records against the replays of its runs, in one pass.
 
+use std::collections::BTreeMap;
+
 use skep_evidence::{
     file::Files,
     record::{Body, Record},
@@ -192,20 +194,33 @@ struct Ended {
     planned: bool,
     cut: bool,
     marks: u64,
-    /// Records that the replay makes after the last one in the ledger, lost in the crash.
-    lost: u64,
+    /// Records that the replay makes after the last one in the ledger, lost in the crash: how many of
+    /// each kind.
+    lost: BTreeMap<String, u64>,
 }
 
 impl Ended {
     fn sentence(&self) -> String {
         match (self.planned, self.cut) {
             (true, _) => "the run ended as planned".into(),
-            (false, true) => format!(
-                "the run was cut off by a crash, and says so; the replay makes {} more records, which the \
-                 ledger had not taken when the crash came. How much was torn off is only what the observer \
-                 says",
-                self.lost
-            ),
+            (false, true) => {
+                let count: u64 = self.lost.values().sum();
+                let kinds: Vec<String> = self
+                    .lost
+                    .iter()
+                    .map(|(kind, count)| format!("{count} {kind}"))
+                    .collect();
+                let kinds = if kinds.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", kinds.join(", "))
+                };
+                format!(
+                    "the run was cut off by a crash, and says so; the replay makes {count} more records{kinds}, \
+                     which the ledger had not taken when the crash came. How much was torn off is only what \
+                     the observer says"
+                )
+            }
             (false, false) => {
                 "the run has no end in this bundle: it was going on, or was cut off, after \
                                the last mark"
@@ -255,7 +270,10 @@ impl Pass<'_, '_> {
         if let (Some((index, record)), false) = (self.records.last(), last_is_mark) {
             return Err(place(*index, record, "the last record of a run is a mark"));
         }
-        let lost = self.replayed.made.len() as u64;
+        let mut lost = BTreeMap::new();
+        for made in &self.replayed.made {
+            *lost.entry(made.body.kind().to_owned()).or_insert(0) += 1;
+        }
         // At the end of the journal nothing more may follow.
         while self.replayed.step()? {
             if let (Some(made), false) = (self.replayed.made.front(), self.cut) {

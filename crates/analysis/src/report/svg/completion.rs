@@ -14,6 +14,8 @@ const BOTTOM: f64 = HEIGHT - 36.0;
 const HUES: u64 = 8;
 /// Least distance between two labels at the right end, in user units.
 const LABEL_GAP: f64 = 12.0;
+/// How many dots one line gets.
+const DOTS_MAX: usize = 200;
 /// How many lines get a label: as many as fit in the drawing's height.
 const LABELS_MAX: usize = 22;
 
@@ -73,10 +75,9 @@ fn curve(out: &mut String, axis: &Axis, row: &EndpointRow) {
         out,
         format_args!("<path class=\"curve h{hue}\" d=\"{path}\"/>\n"),
     );
-    for claim in [row.completion.first(), row.completion.last()]
-        .into_iter()
-        .flatten()
-    {
+    // A dot where a connection's claims begin: it is all there is of a connection with one claim.
+    let begun = row.completion.iter().filter(|claim| claim.begins);
+    for claim in begun.chain(row.completion.last()).take(DOTS_MAX) {
         put(
             out,
             format_args!(
