@@ -128,7 +128,7 @@ impl Book {
         known.busy = false;
         let secs = match outcome {
             Outcome::Failed => {
-                known.failures += 1;
+                known.failures = known.failures.saturating_add(1);
                 (BACKOFF_SECS << known.failures.min(10)).min(BACKOFF_SECS_MAX)
             }
             Outcome::Ended => {
@@ -204,6 +204,17 @@ mod tests {
         assert_eq!(taken(&mut book, at), Some(addr(1)));
         book.release(addr(1), Outcome::Failed, Moment::from_secs(at));
         assert_eq!(book.known_count(), 0);
+    }
+
+    #[test]
+    fn an_address_that_the_user_named_is_never_forgotten() {
+        let mut book = Book::default();
+        book.add(addr(1), Source::Operator, Moment::ZERO);
+        for n in 1..=300 {
+            let at = n * BACKOFF_SECS_MAX;
+            assert_eq!(taken(&mut book, at), Some(addr(1)), "attempt {n}");
+            book.release(addr(1), Outcome::Failed, Moment::from_secs(at));
+        }
     }
 
     #[test]
