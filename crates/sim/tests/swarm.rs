@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skep_proto::rng::Rng;
+use skep_proto::{rng::Rng, torrent::Event};
 use skep_sim::{Swarm, content::Content, hostile::Kind, net::NetConfig};
 use skep_wire::{Moment, piece::BLOCK_LEN};
 
@@ -126,4 +126,72 @@ fn a_seed_gives_the_same_run_twice() {
     let (first, second) = (run(), run());
     assert!(first.iter().map(Vec::len).sum::<usize>() > 1000);
     assert_eq!(first, second);
+}
+
+/// 20 MB/s with 100 ms there and back: 2 MB, or 128 blocks, must be on their way at any time. The
+/// request window and the blocks handed to the sending driver grow to that within a few round trips.
+#[test]
+fn one_connection_fills_a_long_fat_link() {
+    let rate = 20_000_000;
+    let config = NetConfig {
+        latency_ms: 50..51,
+        up_rate: rate..rate + 1,
+        down_rate: 2 * rate..2 * rate + 1,
+        loss_per_mille: 0,
+        connect_fail_per_mille: 0,
+        ..NetConfig::default()
+    };
+    let size = 80_000_000;
+    let mut swarm = Swarm::new(Content::new(1, size, 256 * 1024), config, 1);
+    swarm.add_seed(Moment::ZERO);
+    let leecher = swarm.add_leecher(Moment::from_secs(1));
+    swarm
+        .run_until_complete(Moment::from_secs(60))
+        .expect("it completes");
+    let peer = swarm.peer(leecher).expect("it is there");
+    let stats = peer.torrent().stats(swarm.net.now());
+    let took = stats
+        .complete_at
+        .expect("it completed")
+        .since(Moment::from_secs(1));
+    let ideal = Duration::from_secs(size as u64 / rate);
+    assert!(
+        took < ideal * 3 / 2 + Duration::from_secs(1),
+        "{took:?}, at best {ideal:?}"
+    );
+    assert_eq!(stats.wasted_bytes, 0);
+}
+
+/// A peer dies in the middle and comes back: no block of a piece that it had verified is fetched
+/// again, and it completes.
+#[test]
+fn a_peer_that_comes_back_goes_on_where_it_was() {
+    for seed in 0..20 {
+        let content = Content::new(seed, 1_000_000, 40 * 1024);
+        let mut swarm = Swarm::new(content, NetConfig::default(), seed);
+        let seeder = swarm.add_seed(Moment::ZERO);
+        swarm.net.set_rates(seeder, 100_000, 100_000);
+        let leecher = swarm.add_leecher(Moment::ZERO);
+        swarm.run_until(Moment::from_secs(8));
+        let peer = swarm.peer(leecher).expect("it is there");
+        let (had, seen) = (peer.torrent().have().clone(), peer.events().len());
+        assert!(
+            had.count() > 0 && !had.is_full(),
+            "seed {seed}: {} pieces",
+            had.count()
+        );
+        swarm.net.crash(leecher);
+        swarm.net.restart(leecher, Moment::from_secs(12));
+        swarm
+            .run_until_complete(Moment::from_secs(600))
+            .expect("it completes");
+        let peer = swarm.peer(leecher).expect("it is there");
+        let again = peer.events()[seen..]
+            .iter()
+            .filter(|(_, event)| match event {
+                Event::BlockArrived { block, .. } => had.has(block.piece),
+                _ => false,
+            });
+        assert_eq!(again.count(), 0, "seed {seed}");
+    }
 }
