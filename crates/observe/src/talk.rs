@@ -215,7 +215,7 @@ impl Talk {
             round.wait_until = None;
         }
         if round.stalls_at().is_some_and(|at| at <= now) {
-            self.book.give_up_all(&mut self.peer, env);
+            self.book.give_up_all(env);
         }
         self.book.ask(&mut self.peer, memory, env);
         self.settle(input, memory, env)
@@ -238,9 +238,7 @@ impl Talk {
         memory: &mut Memory,
         env: &mut Env<'_>,
     ) -> Option<CloseKind> {
-        for piece in self.book.round.under_way() {
-            self.book.drop_piece(piece, &mut self.peer, env);
-        }
+        self.book.end_round(&mut self.peer, env);
         self.book.round = Round::new(self.book.swarm, self.book.reached.endpoint(), memory, env);
         self.book.ask(&mut self.peer, memory, env);
         self.settle(input, memory, env)

@@ -123,37 +123,35 @@ impl Book {
         Some(piece)
     }
 
-    /// The piece was refused or does not come: another may be asked for in its place.
-    pub(super) fn give_up_piece(
-        &mut self,
-        piece: PieceIndex,
-        peer: &mut PeerConn,
-        env: &mut Env<'_>,
-    ) {
+    /// The piece was refused or does not come: another may be asked for in its place. Blocks of it
+    /// that still come are recorded as delivered, so the requests for them stand.
+    pub(super) fn give_up_piece(&mut self, piece: PieceIndex, env: &mut Env<'_>) {
         self.round.refusals += 1;
         self.round.left += 1;
-        self.drop_piece(piece, peer, env);
+        self.drop_piece(piece, env);
     }
 
     /// Nothing has come for too long: gives up all that is under way.
-    pub(super) fn give_up_all(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
+    pub(super) fn give_up_all(&mut self, env: &mut Env<'_>) {
         for piece in self.round.under_way() {
-            self.give_up_piece(piece, peer, env);
+            self.give_up_piece(piece, env);
         }
     }
 
-    /// Ends the fetch of a piece, and takes back what is still asked of it.
-    pub(super) fn drop_piece(&mut self, piece: PieceIndex, peer: &mut PeerConn, env: &mut Env<'_>) {
+    /// Ends the fetch of a piece.
+    pub(super) fn drop_piece(&mut self, piece: PieceIndex, env: &mut Env<'_>) {
         let of = |fetch: &Fetch| fetch.piece() == piece;
-        let Some(at) = self.round.fetches.iter().position(of) else {
-            return;
-        };
-        *env.fetching -= u64::from(self.round.fetches.remove(at).len());
-        let asked: Vec<Block> = peer
-            .outstanding()
-            .filter(|block| block.piece == piece)
-            .collect();
-        for block in asked {
+        if let Some(at) = self.round.fetches.iter().position(of) {
+            *env.fetching -= u64::from(self.round.fetches.remove(at).len());
+        }
+    }
+
+    /// Ends the round, and takes back what was asked for in it, so that it can be asked for again.
+    pub(super) fn end_round(&mut self, peer: &mut PeerConn, env: &mut Env<'_>) {
+        for piece in self.round.under_way() {
+            self.drop_piece(piece, env);
+        }
+        for block in peer.outstanding().collect::<Vec<Block>>() {
             peer.cancel(block, env.notes.now);
         }
     }

@@ -96,7 +96,7 @@ impl Book {
                 self.note_refused(peer, block, source, env)
             }
             (Event::BlockArrived(block), Some(source)) => {
-                self.note_block(peer, block, source, memory, env);
+                self.note_block(block, source, memory, env);
             }
             (Event::Pex(pex), Some(source)) => self.note_pex(&pex, source, env),
             (
@@ -297,13 +297,7 @@ impl Book {
         }
     }
 
-    fn note_refused(
-        &mut self,
-        peer: &mut PeerConn,
-        block: Block,
-        source: Source,
-        env: &mut Env<'_>,
-    ) {
+    fn note_refused(&mut self, peer: &PeerConn, block: Block, source: Source, env: &mut Env<'_>) {
         env.notes.write(Body::Refused {
             conn: self.reached.conn(),
             block,
@@ -314,18 +308,11 @@ impl Book {
         };
         fetch.refused(block);
         if may_ask(peer, block.piece) {
-            self.give_up_piece(block.piece, peer, env);
+            self.give_up_piece(block.piece, env);
         }
     }
 
-    fn note_block(
-        &mut self,
-        peer: &mut PeerConn,
-        block: Block,
-        source: Source,
-        memory: &mut Memory,
-        env: &mut Env<'_>,
-    ) {
+    fn note_block(&mut self, block: Block, source: Source, memory: &mut Memory, env: &mut Env<'_>) {
         let payload = std::mem::take(&mut self.payload);
         self.round.progress_at = env.notes.now;
         let Some(Ok(delivered)) = self
@@ -362,7 +349,7 @@ impl Book {
             }
             Err(error) => panic!("the blocks of one fetch cover one piece: {error}"),
         }
-        self.drop_piece(piece, peer, env);
+        self.drop_piece(piece, env);
     }
 
     fn note_pex(&mut self, Said(pex): &Said<Pex>, source: Source, env: &mut Env<'_>) {

@@ -218,3 +218,38 @@ fn a_large_piece_is_fetched_in_steps() {
         .count();
     assert_eq!(steps, 1);
 }
+
+/// It refuses one block of a piece and sends the other a moment later. We ask for another piece
+/// instead, and yet record what came: no block that it uploaded to us is missing.
+#[test]
+fn a_block_that_comes_after_its_piece_was_given_up_is_recorded() {
+    let content = Content::new(4 * 32_768, 32_768, &[]);
+    let mut config = config();
+    config.endpoints = vec![(0, host(1))];
+    let mut world = World::new(config, vec![content.target.clone()]);
+    let (hash, all) = (content.target.metainfo.info_hash, content.clone());
+    world.takes(host(1), move || {
+        let hello = handshake(hash, b"-XX0001-abcdefghijkl");
+        let blocks: Vec<_> = skep_wire::piece::blocks_of(PieceIndex(0), 32_768).collect();
+        let claims = messages(&[Message::Bitfield(&[0b1000_0000]), Message::Unchoke]);
+        let refusal = messages(&[Message::RejectRequest(blocks[0])]);
+        let mut late = Message::Piece(blocks[1]).to_bytes();
+        late.extend(all.block(blocks[1]));
+        Script::new([
+            (0, [hello, claims].concat()),
+            (1_000, refusal),
+            (2_000, late),
+        ])
+    });
+    world.run_until(20);
+    let bodies = world.bodies();
+    let delivered: Vec<u32> = bodies
+        .iter()
+        .filter_map(|body| match body {
+            Body::Delivered { block, .. } => Some(block.begin),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(delivered, [16_384]);
+    assert_eq!(verified(&bodies), []);
+}
