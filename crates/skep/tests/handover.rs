@@ -182,16 +182,9 @@ fn seeder(dir: &Path) -> (Seeder, String) {
     let mut child = child.expect("it runs");
     let stderr = child.stderr.take().expect("piped");
     let seeder = Seeder(child);
-    let line = BufReader::new(stderr)
-        .lines()
-        .next()
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let addr = lines
+        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
         .expect("it says where it listens");
-    let line = line.expect("text");
-    let addr = line
-        .split_whitespace()
-        .find(|word| word.starts_with("127.0.0.1:"));
-    (
-        seeder,
-        addr.expect("an address").trim_end_matches(',').to_owned(),
-    )
+    (seeder, addr)
 }

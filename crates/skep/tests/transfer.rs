@@ -122,15 +122,10 @@ fn seeder(dir: &Path) -> (Seeder, String) {
         .expect("started");
     let stderr = child.stderr.take().expect("piped");
     let seeder = Seeder(child);
-    let line = BufReader::new(stderr)
-        .lines()
-        .next()
-        .expect("says where it listens")
-        .expect("text");
-    let addr = line
-        .strip_prefix("listening on ")
-        .expect("an address")
-        .to_owned();
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let addr = lines
+        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
+        .expect("says where it listens");
     (seeder, addr)
 }
 
