@@ -198,6 +198,10 @@ impl Config {
             conns_max: int(&node, "conns max")?,
             announce_secs: int(&node, "announce secs")?,
         };
+        // A plan by which nobody is contacted would explain every attempt that was left out.
+        if config.conns_max == 0 {
+            return Err(ConfigError::Field { field: "conns max" });
+        }
         if config.encode() != bytes {
             return Err(ConfigError::Surplus);
         }
@@ -313,6 +317,10 @@ mod tests {
             Err(ConfigError::Field {
                 field: "listen port"
             })
+        );
+        assert_eq!(
+            with("9:conns maxi200e", "9:conns maxi0e"),
+            Err(ConfigError::Field { field: "conns max" })
         );
         assert!(matches!(Config::decode(b"le"), Err(ConfigError::Format)));
         assert!(matches!(

@@ -193,6 +193,14 @@ impl Outcome {
         }
     }
 
+    /// Adds a note to a check of a run that was made before.
+    pub(crate) fn note_on_run(&mut self, subject: &Subject, run: u32, note: String) {
+        let part = format!("run {run} {}", subject.part);
+        if let Some(check) = self.checks.iter_mut().find(|check| check.part == part) {
+            check.notes.push(note);
+        }
+    }
+
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.end(Verdict::Fails(failure));
     }

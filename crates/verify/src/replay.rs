@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use skep_evidence::{
     capture::{Packet, Renderer, Section},
+    clock::ClockSample,
     file::Files,
     journal::{CaptureOffset, Entries, Entry, Input, Tail},
     record::{Body, Record},
@@ -120,6 +121,10 @@ pub(crate) struct RunReplay<'a> {
     pub(crate) made: VecDeque<Record>,
     pub(crate) outcomes: Outcomes,
     pub(crate) listener: Listener<'a>,
+    /// The first clock sample.
+    pub(crate) first_clock: Option<ClockSample>,
+    /// The latest clock sample, and when the last entry came.
+    pub(crate) time: Option<(ClockSample, Moment)>,
     /// How many entries were fed.
     pub(crate) steps: u64,
     /// The most that an entry came after the moment at which the machine wanted to be called.
@@ -167,6 +172,8 @@ impl<'a> RunReplay<'a> {
             made: VecDeque::new(),
             outcomes: Outcomes::default(),
             listener,
+            first_clock: None,
+            time: None,
             steps: 0,
             late_max: Duration::ZERO,
             over: false,
@@ -234,6 +241,7 @@ impl<'a> RunReplay<'a> {
             self.outcomes.action(entry.at, action);
         }
         self.over = self.replay.is_over();
+        self.note_time(&entry);
         self.steps += 1;
         Ok(true)
     }
@@ -315,6 +323,16 @@ impl<'a> RunReplay<'a> {
                 conn: conn.0,
                 remote: remote.to_string(),
             },
+        }
+    }
+
+    fn note_time(&mut self, entry: &Entry) {
+        if let Input::Clock(sample) = entry.input {
+            self.first_clock.get_or_insert(sample);
+            self.time = Some((sample, entry.at));
+        }
+        if let Some((_, last)) = &mut self.time {
+            *last = entry.at;
         }
     }
 

@@ -1,12 +1,17 @@
 //! The ledger's records against the replays of its runs, in one pass.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use skep_evidence::{
+    clock::{ClockSample, UtcInterval},
     file::Files,
     record::{Body, Record},
 };
-use skep_wire::bencode::{self, Limits, Value};
+use skep_observe::Config;
+use skep_wire::{
+    Moment,
+    bencode::{self, Limits, Value},
+};
 
 use crate::{
     Failure, Outcome, check,
@@ -18,6 +23,13 @@ use crate::{
 const LOOK_AHEAD_MAX: usize = 256;
 /// Greatest length of a record in a message, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
+
+/// How far a mark may be from the entry before it: a driver marks every few seconds, and reads the clock
+/// every ten.
+const MARK_SLACK: Duration = Duration::from_secs(60);
+/// Over how long a time the records may spread that a crash took. A driver makes records durable ten
+/// times a second, and makes none while it waits for the disk.
+const LOST_SPAN_MAX: Duration = Duration::from_secs(10);
 
 /// A ledger's records and the files beside them.
 pub(crate) struct Ledgered<'a> {
@@ -80,13 +92,15 @@ fn check_run(
         outcome.not_checked("the run committed to its plan and nothing after it is covered".into());
         return Ok(());
     }
+    let plan = plan(&commitment.config);
     let journal = replay::read_journal(ledger.files, run)?;
     let mut replayed = RunReplay::new(ledger.files, &journal, commitment)?;
     let ended = Pass {
         replayed: &mut replayed,
         records,
+        first: (*index, first),
         place: 0,
-        cut: false,
+        cut: None,
     }
     .run()?;
     for (path, len, covered) in [
@@ -110,7 +124,28 @@ fn check_run(
         }
     }
     report(run, records.len() as u64 + 1, &replayed, &ended, outcome);
+    outcome.note_on_run(&check::REPLAY, run, plan);
     Ok(())
+}
+
+/// The plan in words: a reader who sees that nobody was visited should see why.
+fn plan(config: &Config) -> String {
+    format!(
+        "the plan, which the first record commits to: at most {} connections at once, {} ms for each to \
+         stand; visits of {} s, again after {} s, {}; trackers every {} s; {} endpoints named by the \
+         operator. That it was made before the run is only what the observer says",
+        config.conns_max,
+        config.connect_ms,
+        config.visit_secs,
+        config.revisit_secs,
+        if config.whole {
+            "for the whole content".to_owned()
+        } else {
+            format!("pieces a visit: {}", config.pieces_per_visit)
+        },
+        config.announce_secs,
+        config.endpoints.len()
+    )
 }
 
 /// Says what was done.
@@ -234,8 +269,11 @@ impl Ended {
 struct Pass<'a, 'b> {
     replayed: &'a mut RunReplay<'b>,
     records: &'a [(u64, Record)],
+    /// `RunStarted`.
+    first: (u64, &'a Record),
     place: usize,
-    cut: bool,
+    /// `RunCut`, once it was met.
+    cut: Option<(u64, &'a Record)>,
 }
 
 impl Pass<'_, '_> {
@@ -247,15 +285,15 @@ impl Pass<'_, '_> {
                 Body::RunStarted { .. } => {
                     return Err(place(*index, record, "the run has begun already"));
                 }
-                Body::RunCut { .. } if self.cut || self.replayed.is_over() => {
+                Body::RunCut { .. } if self.cut.is_some() || self.replayed.is_over() => {
                     return Err(place(*index, record, "the run has ended already"));
                 }
-                Body::RunCut { .. } => self.cut = true,
+                Body::RunCut { .. } => self.cut = Some((*index, record)),
                 Body::Mark { .. } => {
                     self.mark(*index, record)?;
                     marks += 1;
                 }
-                _ if self.cut => {
+                _ if self.cut.is_some() => {
                     return Err(place(
                         *index,
                         record,
@@ -270,20 +308,23 @@ impl Pass<'_, '_> {
         if let (Some((index, record)), false) = (self.records.last(), last_is_mark) {
             return Err(place(*index, record, "the last record of a run is a mark"));
         }
+        if let Some(clock) = self.replayed.first_clock {
+            self.check_first_time(clock)?;
+        }
         let mut lost = BTreeMap::new();
         for made in &self.replayed.made {
             *lost.entry(made.body.kind().to_owned()).or_insert(0) += 1;
         }
         // At the end of the journal nothing more may follow.
         while self.replayed.step()? {
-            if let (Some(made), false) = (self.replayed.made.front(), self.cut) {
+            if let (Some(made), None) = (self.replayed.made.front(), self.cut) {
                 return Err(self.left_out(made, self.end_index(), "nothing"));
             }
         }
         self.replayed.listener.finish()?;
         Ok(Ended {
             planned: self.replayed.is_over(),
-            cut: self.cut,
+            cut: self.cut.is_some(),
             marks,
             lost,
         })
@@ -309,8 +350,12 @@ impl Pass<'_, '_> {
                 break;
             }
         }
-        if let (Some(made), false) = (self.replayed.made.front(), self.cut) {
+        if let (Some(made), None) = (self.replayed.made.front(), self.cut) {
             return Err(self.left_out(made, index, &describe(record)));
+        }
+        self.check_lost()?;
+        for (index, record) in self.cut.into_iter().chain([(index, record)]) {
+            self.check_time(index, record)?;
         }
         let run = record.run;
         if self.replayed.journal_len() > journal_len {
@@ -339,6 +384,37 @@ impl Pass<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// A crash takes what was not durable yet, and no more.
+    fn check_lost(&self) -> Result<(), Failure> {
+        let made = &self.replayed.made;
+        let (Some((index, cut)), Some(first), Some(last)) = (self.cut, made.front(), made.back())
+        else {
+            return Ok(());
+        };
+        if last.at.since(first.at) > LOST_SPAN_MAX {
+            return Err(self.left_out(first, index, &describe(cut)));
+        }
+        Ok(())
+    }
+
+    /// The driver's records have the time of the journal's clock, as the machine's have.
+    fn check_time(&self, index: u64, record: &Record) -> Result<(), Failure> {
+        let Some((clock, last)) = self.replayed.time else {
+            // The crash came before the first entry: all the time there is is that of the first record.
+            let (at, utc) = (self.first.1.at, self.first.1.utc);
+            return same_time(index, record, at, utc);
+        };
+        let (at, utc) = (record.at, clock.utc(record.at));
+        let off = at.since(last).max(last.since(at));
+        same_time(index, record, if off > MARK_SLACK { last } else { at }, utc)
+    }
+
+    /// A run begins when the first clock sample was taken.
+    fn check_first_time(&self, clock: ClockSample) -> Result<(), Failure> {
+        let (index, record) = self.first;
+        same_time(index, record, clock.after, clock.utc(clock.after))
     }
 
     /// A record of the machine's is the next that the replay makes.
@@ -401,6 +477,25 @@ impl Pass<'_, '_> {
             ledger: ledger.to_owned(),
         }
     }
+}
+
+fn same_time(index: u64, record: &Record, at: Moment, utc: UtcInterval) -> Result<(), Failure> {
+    if (record.at, record.utc) == (at, utc) {
+        return Ok(());
+    }
+    let due = Record {
+        at,
+        utc,
+        ..record.clone()
+    };
+    let (field, ledger, replay) = first_difference(&record.encode(), &due.encode());
+    Err(Failure::RecordDiffers {
+        index,
+        kind: record.body.kind().to_owned(),
+        field,
+        ledger,
+        replay,
+    })
 }
 
 fn place(index: u64, record: &Record, why: &'static str) -> Failure {

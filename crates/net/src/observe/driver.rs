@@ -178,7 +178,7 @@ impl Driver {
         }
         if self.state.mark_at <= now {
             self.state.mark_at = now + MARK_EVERY;
-            let records = self.store.mark(now)?;
+            let records = self.store.mark(self.clock.now())?;
             self.committed(records);
         } else if self.state.commit_at.is_some_and(|at| at <= now)
             || self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX

@@ -46,6 +46,30 @@ fn a_crash_does_not_excuse_a_gap() {
     );
 }
 
+/// A crash takes what was not durable yet: a fraction of a second. It does not excuse an operator who
+/// takes back everything that came after a certain mark.
+#[test]
+fn a_crash_does_not_excuse_half_a_run() {
+    let mut forged = run();
+    let entries = forged.log.len();
+    let mark = forged
+        .lines
+        .iter()
+        .position(|line| matches!(line, Line::Mark(_)))
+        .unwrap();
+    forged.lines.truncate(mark + 1);
+    forged.lines.extend([Line::Cut, Line::Mark(entries)]);
+    let outcome = judge(&[forged]);
+    let (_, failure) = outcome.failure().expect("much is left out");
+    match failure {
+        Failure::LeftOut { index, ledger, .. } => {
+            assert_eq!(*index, mark as u64 + 2);
+            assert!(ledger.starts_with("run-cut"), "{ledger}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
 /// Without a crash record, a ledger that ends before its journal is not excused.
 #[test]
 fn an_end_missing_without_a_crash_is_left_out() {

@@ -151,6 +151,38 @@ fn any_record_moved_by_a_nanosecond() {
     }
 }
 
+/// The records of the driver have no entry of their own. Their times are the journal's all the same.
+#[test]
+fn a_beginning_or_a_mark_at_another_time() {
+    for (started, marked, kind, wrong) in [
+        (1, 0, "run-started", "utc_max"),
+        (-1, 0, "run-started", "utc_max"),
+        (0, 1, "mark", "at"),
+    ] {
+        let mut forged = run();
+        (forged.started_late_hours, forged.marked_late_hours) = (started, marked);
+        match found(forged) {
+            Failure::RecordDiffers {
+                kind: of, field, ..
+            } => assert_eq!((of.as_str(), field.as_str()), (kind, wrong)),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+/// With a plan by which nobody is contacted the replay would make no attempt.
+#[test]
+fn attempts_left_out_by_another_plan() {
+    let mut forged = run();
+    forged.config.conns_max = 0;
+    forged
+        .log
+        .retain(|(entry, _)| matches!(entry.input, Input::Clock(_) | Input::Timeout | Input::Stop));
+    forged.point_at_capture();
+    forged.lines = forged.honest_lines(40);
+    assert!(matches!(found(forged), Failure::Config { run: 1, .. }));
+}
+
 /// One byte of what came is changed everywhere where it stands; offsets, blocks, digests of marks and
 /// the pcapng's own checksums are made again. The records still say what the bytes said before.
 #[test]

@@ -52,6 +52,9 @@ pub(crate) struct Run {
     pub(crate) torrents: Vec<Vec<u8>>,
     pub(crate) log: Vec<(Entry, Vec<u8>)>,
     pub(crate) lines: Vec<Line>,
+    /// By how many hours the times of driver's records are forged: of the first one, and of marks.
+    pub(crate) started_late_hours: i8,
+    pub(crate) marked_late_hours: i8,
 }
 
 /// An observation's folder.
@@ -217,6 +220,8 @@ pub(crate) fn said_by_one(content: &Content, segments: &[Vec<u8>]) -> Run {
         torrents: vec![torrent_of(content)],
         log: vec![],
         lines: vec![],
+        started_late_hours: 0,
+        marked_late_hours: 0,
     };
     run.drive(segments);
     run.point_at_capture();
@@ -236,6 +241,8 @@ fn told_by(mut world: World, config: Config, content: &Content) -> Run {
         torrents: vec![torrent_of(content)],
         log,
         lines: vec![],
+        started_late_hours: 0,
+        marked_late_hours: 0,
     };
     run.point_at_capture();
     run.lines = run.honest_lines(40);
@@ -421,7 +428,7 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
             .insert(contents::blob_path(&digest), bytes.to_vec());
         digest
     };
-    let Input::Clock(mut clock) = run.log[0].0.input else {
+    let Input::Clock(first) = run.log[0].0.input else {
         panic!("a run begins with the clock")
     };
     let started = Body::RunStarted {
@@ -437,6 +444,7 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
             .map(|torrent| blob(folder, torrent))
             .collect(),
     };
+    let mut clock = first;
     let (mut renderer, mut capture) = Renderer::new(&run.section());
     // Lengths of journal and capture after each entry.
     let mut journal = Vec::new();
@@ -454,19 +462,13 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
         journal.extend(frame(&entry.encode()));
         lens.push((journal.len(), capture.len()));
     }
-    let at = run.log[0].0.at;
-    append(
-        ledger,
-        &Record {
-            run: number,
-            at,
-            utc: clock.utc(at),
-            body: started,
-            unknown: vec![],
-        },
-    );
+    let hours = i64::from(run.started_late_hours) * 3_600_000_000;
+    let mut started = by_driver(number, first.after, &first, started);
+    started.utc.earliest_us += hours;
+    started.utc.latest_us += hours;
+    append(ledger, &started);
     folder.apply(&ledger.checkpoint().ops);
-    let last = Cell::new(at);
+    let last = Cell::new(first.after);
     for line in &run.lines {
         match line {
             Line::Machine(record) => {
@@ -481,10 +483,13 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
                     capture_len: capture_len as u64,
                     capture: sha256(&capture[..capture_len]),
                 };
-                append(
-                    ledger,
-                    &by_driver(number, last.get(), &clocks[*entries], body),
-                );
+                let at = run.log[..*entries]
+                    .last()
+                    .map_or(first.after, |(entry, _)| entry.at);
+                let mut mark = by_driver(number, at, &clocks[*entries], body);
+                mark.at.0 += run.marked_late_hours.unsigned_abs() as u64 * 3_600_000_000_000;
+                mark.utc = clocks[*entries].utc(mark.at);
+                append(ledger, &mark);
                 folder.apply(&ledger.checkpoint().ops);
             }
             Line::Cut => {
