@@ -7,6 +7,10 @@ pub const PEERS_MAX: usize = 1000;
 /// Greatest number of connection attempts under way at once.
 pub const CONNECTING_MAX: usize = 20;
 
+/// Greatest number of connection attempts begun in one tick. Peer exchange names whom it likes; we
+/// must not become a tool that knocks at thousands of doors a second.
+pub const DIALS_PER_TICK_MAX: usize = 30;
+
 /// Greatest number of connections with one IP address. Peers behind one address translator share it,
 /// and so does a test on one machine.
 pub const PEERS_PER_IP_MAX: usize = 32;

@@ -9,8 +9,8 @@ use std::{
 use skep_wire::{Bitfield, Block, Moment, PieceIndex, piece::BLOCK_LEN};
 
 use super::{
-    Action, CONNECTING_MAX, Event, PEERS_MAX, PEERS_PER_IP_MAX, PeerKey, PeerView, Source, Stats,
-    TICK_SECS, TorrentConfig, Verdict,
+    Action, CONNECTING_MAX, DIALS_PER_TICK_MAX, Event, PEERS_MAX, PEERS_PER_IP_MAX, PeerKey,
+    PeerView, Source, Stats, TICK_SECS, TorrentConfig, Verdict,
     blame::Blame,
     book::{Book, Outcome},
     choker::Choker,
@@ -32,6 +32,8 @@ pub struct Torrent {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     connecting: BTreeMap<PeerKey, SocketAddr>,
     next_key: u64,
+    /// Connection attempts begun since the last tick.
+    dials: usize,
     pub(super) book: Book,
     pub(super) blame: Blame,
     pub(super) choker: Choker,
@@ -79,6 +81,7 @@ impl Torrent {
             peers: BTreeMap::new(),
             connecting: BTreeMap::new(),
             next_key: 0,
+            dials: 0,
             book,
             blame: Blame::default(),
             choker: Choker::new(now),
@@ -275,6 +278,7 @@ impl Torrent {
             return;
         }
         self.tick_at = now + Duration::from_secs(TICK_SECS);
+        self.dials = 0;
         let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
         for &peer in &keys {
             self.tick_peer(peer, now);
@@ -405,11 +409,13 @@ impl Torrent {
     fn connect(&mut self, now: Moment) {
         while !self.closing
             && self.connecting.len() < CONNECTING_MAX
+            && self.dials < DIALS_PER_TICK_MAX
             && self.peers.len() + self.connecting.len() < self.peers_max()
             && let Some(addr) = self.book.take(&mut self.rng, now)
         {
             let peer = self.new_key();
             self.connecting.insert(peer, addr);
+            self.dials += 1;
             self.actions.push_back(Action::Connect { peer, addr });
         }
     }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use skep_proto::torrent::{
-    CANDIDATES_MAX, CONNECTING_MAX, PEERS_MAX, PEERS_PER_IP_MAX, Source, USELESS_SECS,
+    CANDIDATES_MAX, CONNECTING_MAX, DIALS_PER_TICK_MAX, PEERS_MAX, PEERS_PER_IP_MAX, Source,
+    USELESS_SECS,
 };
 use skep_wire::{
     Bitfield,
@@ -51,6 +52,26 @@ fn attempts_to_connect_are_bounded_and_go_on_when_some_are_over() {
     rig.settle();
     assert_eq!(rig.desk.dialled.len(), CONNECTING_MAX + 1);
     assert_eq!(rig.torrent.stats(rig.now).connecting, CONNECTING_MAX as u32);
+}
+
+/// Every address refuses at once, and there are many more.
+#[test]
+fn doors_are_knocked_at_slowly() {
+    let mut rig = Rig::new(config(4));
+    let many: Vec<SocketAddr> = (0..500).map(addr).collect();
+    rig.torrent
+        .handle_candidates(Source::Tracker, &many, rig.now);
+    rig.settle();
+    for tick in 1..=5 {
+        let mut answered = 0;
+        while let Some(&(peer, _)) = rig.desk.dialled.get(answered) {
+            rig.torrent.handle_connect_failed(peer, rig.now);
+            rig.settle();
+            answered += 1;
+        }
+        assert_eq!(rig.desk.dialled.len(), tick * DIALS_PER_TICK_MAX);
+        rig.wait(1);
+    }
 }
 
 /// A peer names ten thousand others.
