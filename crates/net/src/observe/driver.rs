@@ -32,6 +32,14 @@ use crate::{clock::RunClock, store::ObservationStore};
 /// How long what was appended may wait for the disk.
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
 
+/// The longest that a slow disk may make it. The next commit waits as long as the last one took, so that
+/// half the time is left for the network: behind a disk that needs a second to sync, a driver that
+/// commits every 100 ms hears nothing.
+const COMMIT_AFTER_MAX: Duration = Duration::from_secs(2);
+
+/// How many words are taken before the machine's answers are written and the disk has its turn.
+const WORDS_PER_TURN_MAX: usize = 256;
+
 /// How many entries may wait for the disk.
 const ENTRIES_UNCOMMITTED_MAX: u32 = 2_048;
 
@@ -76,6 +84,8 @@ pub(crate) struct State {
     uncommitted: u32,
     captured: u64,
     commit_at: Option<Moment>,
+    /// How long the last commit took.
+    commit_took: Duration,
     mark_at: Moment,
     sample_at: Moment,
     stopped: bool,
@@ -97,7 +107,10 @@ impl Driver {
                 biased;
                 () = shared.stop.notified() => self.feed(Input::Stop, &[])?,
                 word = words.recv() => match word {
-                    Some(word) => self.take(word)?,
+                    Some(word) => {
+                        self.take(word)?;
+                        self.take_waiting(&mut words)?;
+                    }
                     None => self.feed(Input::Stop, &[])?,
                 },
                 () = tokio::time::sleep_until(next) => {}
@@ -117,6 +130,18 @@ impl Driver {
         })
     }
 
+    /// Takes what waits already, so that one commit covers it all.
+    fn take_waiting(&mut self, words: &mut mpsc::Receiver<Word>) -> Result<(), ObserveError> {
+        for _ in 1..WORDS_PER_TURN_MAX {
+            if self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX {
+                break;
+            }
+            let Ok(word) = words.try_recv() else { break };
+            self.take(word)?;
+        }
+        Ok(())
+    }
+
     /// Makes an entry of what happened now, and does all that follows from it.
     pub(crate) fn feed(&mut self, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
         let at = self.clock.now();
@@ -130,7 +155,8 @@ impl Driver {
         let entry = Entry { at, input };
         self.store.append_entry(&entry)?;
         self.state.uncommitted += 1;
-        self.state.commit_at.get_or_insert(at + COMMIT_AFTER);
+        let pause = self.state.commit_took.clamp(COMMIT_AFTER, COMMIT_AFTER_MAX);
+        self.state.commit_at.get_or_insert(at + pause);
         self.observer.handle_entry(&entry, bytes)?;
         while let Some(record) = self.observer.poll_record() {
             self.state.counter.take(&record);
@@ -179,17 +205,18 @@ impl Driver {
         if self.state.mark_at <= now {
             self.state.mark_at = now + MARK_EVERY;
             let records = self.store.mark(self.clock.now())?;
-            self.committed(records);
+            self.committed(records, now);
         } else if self.state.commit_at.is_some_and(|at| at <= now)
             || self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX
         {
             let records = self.store.commit()?;
-            self.committed(records);
+            self.committed(records, now);
         }
         Ok(())
     }
 
-    fn committed(&mut self, records: u64) {
+    fn committed(&mut self, records: u64, began: Moment) {
+        self.state.commit_took = self.clock.now().since(began);
         self.state.commit_at = None;
         self.state.uncommitted = 0;
         self.state.counter.counts().records = records;
