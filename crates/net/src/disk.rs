@@ -49,6 +49,12 @@ pub enum DiskError {
         /// The torrent's length in bytes.
         expected: u64,
     },
+    /// A file lies in the way that holds no piece of the torrent and was not left by an earlier run.
+    #[error("{} is there already and holds nothing of the torrent", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file ended before the length that it had, or that the torrent says.
     #[error("{} ended at byte {at} of {expected}", path.display())]
     Ended {
@@ -80,6 +86,7 @@ impl DiskError {
             | Self::SymbolicLink { path }
             | Self::NotAFile { path }
             | Self::TooLong { path, .. }
+            | Self::Foreign { path }
             | Self::Ended { path, .. } => Some(path),
             Self::Interrupted => None,
         }

@@ -44,6 +44,8 @@ pub struct SessionConfig {
     pub place: Place,
     /// Whether missing pieces are fetched and what happens afterwards.
     pub purpose: Purpose,
+    /// Whether files may be overwritten that lie in the way and hold nothing of the torrent.
+    pub overwrite: bool,
     /// The address to listen on. If it is not the unspecified address, outgoing connections leave
     /// from it too, so that several peers of one machine can be told apart.
     pub bind: IpAddr,
@@ -341,6 +343,7 @@ impl SessionConfig {
             torrent,
             place: Place::Under(dir.into()),
             purpose: Purpose::Get(SeedUntil::Complete),
+            overwrite: false,
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 0,
             peer_id: None,

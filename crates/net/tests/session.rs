@@ -211,6 +211,36 @@ fn answers_out_of_order_and_in_fragments_arrive_all_the_same() {
     }
 }
 
+/// A file of the torrent's name that is something else is kept, unless the user wants it gone. What
+/// a killed run left is not taken for one, though no piece of it is right yet.
+#[test]
+fn a_foreign_file_is_not_overwritten_unasked() {
+    let case = Case::file(300_000, 65_536);
+    let file = case.out().join("t");
+    std::fs::create_dir_all(case.out()).expect("created");
+    std::fs::write(&file, b"a diary").expect("written");
+    let (seed, _) = case.seed();
+    let start = |overwrite| {
+        let (mut config, _) = case.get(&[seed.listen_addr()]);
+        config.overwrite = overwrite;
+        Session::start(config).expect("started")
+    };
+    let error = start(false).join().expect_err("refused");
+    assert!(
+        error.to_string().contains("holds nothing of the torrent"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&file).expect("there"), b"a diary");
+
+    assert!(join_within(start(true), 30).complete);
+    case.assert_arrived();
+
+    std::fs::write(&file, vec![0; 300_000]).expect("written");
+    std::fs::write(case.resume_file(), b"torn").expect("written");
+    assert!(join_within(start(false), 30).complete);
+    case.assert_arrived();
+}
+
 /// One peer sends rubbish for everything, one is honest. The rubbish is found, its sender named and
 /// banned, and the content arrives all the same.
 #[test]

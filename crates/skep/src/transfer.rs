@@ -262,6 +262,8 @@ fn explain(error: SessionError) -> CmdError {
         }
         SessionError::Disk(DiskError::TooLong { .. }) => CmdError::surroundings(error)
             .hint("move it away, or choose another folder with --out: it is probably another file"),
+        SessionError::Disk(DiskError::Foreign { .. }) => CmdError::surroundings(error)
+            .hint("choose another folder with --out, or replace it with --overwrite"),
         SessionError::Disk(DiskError::SymbolicLink { .. }) => {
             CmdError::surroundings(error).hint("replace the link with a real file or folder")
         }

@@ -103,7 +103,8 @@ pub fn save(
         .map_err(DiskError::io("write", &fresh))?;
     file.sync_all().map_err(DiskError::io("sync", &fresh))?;
     std::fs::rename(&fresh, path).map_err(DiskError::io("replace", path))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    sync_dir(dir.unwrap_or(Path::new(".")))
 }
 
 /// Removes the resume file, if there is one.

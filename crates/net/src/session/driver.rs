@@ -190,6 +190,10 @@ fn find(
     if stopped {
         return Ok(None);
     }
+    let fetches = matches!(config.purpose, Purpose::Get(_));
+    if fetches && have.count() == 0 && !config.overwrite && !resume_file.exists() {
+        refuse_foreign(files)?;
+    }
     config.events.tell(
         config.clock.now(),
         What::Checked {
@@ -199,6 +203,19 @@ fn find(
         },
     );
     Ok(Some((have, peers)))
+}
+
+/// Refuses files that an earlier run cannot have left: it leaves a resume file, and no piece that is
+/// not right.
+fn refuse_foreign(files: &Files) -> Result<(), DiskError> {
+    for file in 0..files.layout().files().len() {
+        if files.stamp(file)?.is_some_and(|stamp| stamp.len > 0) {
+            return Err(DiskError::Foreign {
+                path: files.path(file),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// A session whose content has been checked.
@@ -247,7 +264,16 @@ impl Running {
         let fetches = matches!(config.purpose, Purpose::Get(_));
         let writer = if fetches && !is_complete {
             let mut files = files.again(Access::Write);
+            if let Some(dir) = resume_file
+                .parent()
+                .filter(|dir| !dir.as_os_str().is_empty())
+            {
+                std::fs::create_dir_all(dir).map_err(DiskError::io("create folder", dir))?;
+            }
             files.create_empty_files()?;
+            // Before the first byte, so that what lies here is known for ours from now on.
+            let stamps = resume::stamps_of(&files)?;
+            resume::save(&resume_file, config.torrent.info_hash, &have, &stamps)?;
             let report = move |what| drop(report.send(what));
             let started = Writer::start(&files, resume_file, config.torrent.info_hash, report);
             Some(started.map_err(SessionError::Start)?)

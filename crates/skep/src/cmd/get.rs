@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Go on sharing until interrupted.
     #[arg(long)]
     seed: bool,
+    /// Overwrite files that lie in the way and hold nothing of the torrent.
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     transfer: transfer::Options,
 }
@@ -46,5 +49,6 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     };
     let mut config = SessionConfig::get(Arc::new(torrent), args.out);
     config.purpose = Purpose::Get(until);
+    config.overwrite = args.overwrite;
     transfer::run(config, &args.transfer, ctx)
 }
