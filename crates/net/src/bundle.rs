@@ -17,7 +17,7 @@ use skep_evidence::{
 use skep_hash::{Sha256, sha256};
 use skep_verify::{Failure, contents};
 
-use crate::store::DiskFiles;
+use crate::{report::READ_TRIES, store::DiskFiles};
 
 /// How much of a file is read at once.
 const CHUNK: usize = 1 << 20;
@@ -79,6 +79,27 @@ pub fn write(
     dir: &Path,
     out: &Path,
     mut progress: impl FnMut(u64, u64),
+) -> Result<Written, BundleWriteError> {
+    for _ in 1..READ_TRIES {
+        match write_once(dir, out, &mut progress) {
+            Err(BundleWriteError::Observation { failure, .. })
+                if matches!(*failure, Failure::Ledger(_) | Failure::Missing { .. }) => {}
+            Err(BundleWriteError::Shrunk { .. }) => {}
+            other => return other.inspect_err(|_| forget(out)),
+        }
+    }
+    write_once(dir, out, &mut progress).inspect_err(|_| forget(out))
+}
+
+/// Removes what was written of a bundle that did not become one.
+fn forget(out: &Path) {
+    let _ = std::fs::remove_file(partial(out));
+}
+
+fn write_once(
+    dir: &Path,
+    out: &Path,
+    progress: &mut impl FnMut(u64, u64),
 ) -> Result<Written, BundleWriteError> {
     let files = DiskFiles::new(dir);
     let selection = skep_verify::select(&files).map_err(|failure| {

@@ -48,12 +48,26 @@ pub struct Made {
     pub uncovered: u64,
 }
 
+/// How often an observation is read that someone is writing to: a new checkpoint may be put in place
+/// between two reads, and then what was read does not fit together.
+pub(crate) const READ_TRIES: usize = 3;
+
 /// Makes the report of all that the last checkpoint in `dir` covers: the same that a bundle holds.
 ///
 /// # Errors
 ///
 /// [`ReportMakeError`].
 pub fn make(dir: &Path) -> Result<Made, ReportMakeError> {
+    for _ in 1..READ_TRIES {
+        match make_once(dir) {
+            Err(ReportMakeError::Store(StoreError::Ledger(_))) => {}
+            other => return other,
+        }
+    }
+    make_once(dir)
+}
+
+fn make_once(dir: &Path) -> Result<Made, ReportMakeError> {
     let observation = ObservationReader::open(dir)?;
     let ledger = observation.ledger();
     let covered = usize::try_from(ledger.size()).unwrap_or(usize::MAX);
