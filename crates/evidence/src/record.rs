@@ -129,6 +129,9 @@ pub enum Body {
     Clock {
         /// The kernel's bound on the error, in microseconds.
         error_us_max: u64,
+        /// SHA-256 of everything that came in the run until now, on every connection and in every
+        /// datagram, in the order of the journal: no byte of the capture goes unsaid.
+        received: Option<Sha256Digest>,
     },
     /// A tracker was asked.
     TrackerAsked {
@@ -415,6 +418,8 @@ pub enum Body {
         endpoints: u32,
         /// How many attempts were made.
         attempts: u32,
+        /// SHA-256 of everything that came in the run, as in [`Body::Clock`].
+        received: Option<Sha256Digest>,
     },
     /// A kind that this version does not know, kept as it came.
     Unknown {

@@ -14,6 +14,7 @@ use skep_evidence::{
     journal::{ConnId, Entry, Input, QueryId},
     record::{Body, CloseKind, NamedBy, Record, TargetIndex},
 };
+use skep_hash::Sha256;
 use skep_wire::Moment;
 
 use crate::{
@@ -45,6 +46,8 @@ pub struct Observer {
     /// Bytes of pieces that are under way.
     fetching: u64,
     heard: Vec<(usize, Naming)>,
+    /// Everything that came, in the order of the journal.
+    received: Sha256,
     /// How many incoming connections joined.
     incoming: u32,
     attempts: u32,
@@ -113,6 +116,7 @@ impl Observer {
             },
             fetching: 0,
             heard: Vec::new(),
+            received: Sha256::new(),
             incoming: 0,
             attempts: 0,
             conns: BTreeMap::new(),
@@ -142,6 +146,9 @@ impl Observer {
     pub fn handle_entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Fault> {
         self.check(entry, bytes)?;
         self.notes.now = entry.at;
+        if matches!(entry.input, Input::Received { .. } | Input::Datagram { .. }) {
+            self.received.update(bytes);
+        }
         match &entry.input {
             Input::Clock(sample) => self.clock(*sample),
             Input::Timeout => {}
@@ -250,6 +257,7 @@ impl Observer {
         self.notes.clock = Some(sample);
         self.notes.write(Body::Clock {
             error_us_max: sample.error_us_max,
+            received: Some(self.received.clone().finish()),
         });
         if self.phase == Phase::New {
             self.phase = Phase::Running;
@@ -354,6 +362,7 @@ impl Observer {
         self.notes.write(Body::RunEnded {
             endpoints,
             attempts: self.attempts,
+            received: Some(self.received.clone().finish()),
         });
         self.notes.act(Action::Finished);
         self.phase = Phase::Over;

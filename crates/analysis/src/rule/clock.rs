@@ -30,7 +30,7 @@ pub fn state(records: &[Indexed<'_>]) -> Derived<ClockState> {
     let mut found = ClockState::default();
     let mut inputs = Vec::new();
     for entry in records {
-        let Body::Clock { error_us_max } = &entry.record.body else {
+        let Body::Clock { error_us_max, .. } = &entry.record.body else {
             continue;
         };
         found.samples += 1;

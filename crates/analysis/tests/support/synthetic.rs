@@ -67,6 +67,7 @@ impl Made {
         });
         self.push(Body::Clock {
             error_us_max: 12_000,
+            received: None,
         });
         self.push(Body::Target {
             target: TargetIndex(0),
@@ -257,6 +258,7 @@ impl Made {
         self.push(Body::RunEnded {
             endpoints: 12,
             attempts: 20,
+            received: None,
         })
         .push(Body::Mark {
             journal_len: 48_213,

@@ -91,7 +91,9 @@ kinds! {
         target "target" info_hash "info_hash" torrent "torrent" name "name" size_bytes "size"
         piece_len "piece_len" piece_count "piece_count"
     }
-    Clock "clock" "The real-time clock was read." { error_us_max "clock_error" }
+    Clock "clock" "The real-time clock was read." {
+        error_us_max "clock_error" received "received_sha256"
+    }
     TrackerAsked "tracker-asked" "A tracker was asked for the swarm's endpoints." {
         target "target" url "tracker" conn "conn" remote "remote"
     }
@@ -169,7 +171,9 @@ kinds! {
         was opened again." {
         journal_cut "journal_cut" capture_cut "capture_cut" ledger_cut "ledger_cut"
     }
-    RunEnded "run-ended" "The run ended as planned." { endpoints "endpoints" attempts "attempts" }
+    RunEnded "run-ended" "The run ended as planned." {
+        endpoints "endpoints" attempts "attempts" received "received_sha256"
+    }
 }
 
 impl Record {

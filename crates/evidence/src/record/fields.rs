@@ -134,6 +134,7 @@ pub const FIELDS: &[Row] = &[
     row("piece_count", "pieces", NUMBER, Derived, "How many pieces the torrent has."),
     row("piece_len", "piece length", BYTES, Derived, "Length of every piece but the last."),
     row("reason", "reason", "refused, timed-out, unreachable or local N", Observed, "Why no connection could be made; N is the system's error number."),
+    row("received_sha256", "digest of all received", SHA256, Observed, "SHA-256 of everything that came in the run until this record, on every connection and in every datagram, in the order of the journal."),
     row("remote", "other end", ENDPOINT, Observed, "Where the question went, or where the answer came from."),
     row("reserved", "reserved bytes", "8 bytes", Claimed, "Which extensions the endpoint's handshake offers."),
     row("run", "run", NUMBER, Set, "Number of the run in this ledger, from 1."),

@@ -94,6 +94,7 @@ fn bodies() -> Vec<Body> {
         },
         Body::Clock {
             error_us_max: 16_000_000,
+            received: Some(sha256(b"all that came")),
         },
         Body::TrackerAsked {
             target,
@@ -252,6 +253,7 @@ fn bodies() -> Vec<Body> {
         Body::RunEnded {
             endpoints: 9,
             attempts: 12,
+            received: Some(sha256(b"all that came")),
         },
     ]
 }

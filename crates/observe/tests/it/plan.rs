@@ -183,7 +183,8 @@ fn a_stop_ends_everything_with_nothing_lost() {
         bodies.last(),
         Some(Body::RunEnded {
             endpoints: 1,
-            attempts: 1
+            attempts: 1,
+            ..
         })
     ));
     let said: Vec<u8> = world.sent.values().flatten().copied().collect();
