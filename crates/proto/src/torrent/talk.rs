@@ -357,8 +357,11 @@ impl Torrent {
     }
 
     fn ban(&mut self, addr: SocketAddr, why: BanReason, now: Moment) {
-        self.book.ban(addr.ip());
-        self.events.push_back(Event::Banned { addr, why });
+        // Several pieces of one sender may be with the worker at once; it is banned for the first.
+        if !self.book.is_banned(addr.ip()) {
+            self.book.ban(addr.ip());
+            self.events.push_back(Event::Banned { addr, why });
+        }
         let same_ip = self
             .peers
             .iter()
