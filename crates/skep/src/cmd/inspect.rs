@@ -241,6 +241,31 @@ fn warning_text(warning: &Warning) -> String {
         Warning::NameNotUtf8 { name } => format!("a name is not UTF-8: {}", name.escape_ascii()),
         Warning::CaseConflict { path } => format!("differs from another path only in case: {path}"),
         Warning::FieldIgnored { field } => format!("{field} has no usable value and is left out"),
+        Warning::NameDeceives { name } => {
+            format!("has control characters, or such as turn the direction of text: {name}")
+        }
+        Warning::NameNotPortable { name } => {
+            format!("other systems cannot hold a file of this name: {name}")
+        }
+        Warning::ListCut { field, limit } => format!("{field} is cut after {limit} entries"),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A warning is a sentence, and no value as the compiler writes it.
+    #[test]
+    fn a_deceptive_or_unportable_name_is_warned_of_in_words() {
+        let name = || "a\u{202e}b".to_owned();
+        for warning in [
+            Warning::NameDeceives { name: name() },
+            Warning::NameNotPortable { name: name() },
+        ] {
+            let text = warning_text(&warning);
+            assert!(text.ends_with(&name()) && !text.contains('{'), "{text}");
+        }
     }
 }
