@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE")]
     upload_limit: Option<Bytes>,
     /// Receive at most this much payload a second.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = parse_download_limit)]
     download_limit: Option<Bytes>,
     /// Keep at most so many connections.
     #[arg(long, value_name = "COUNT", default_value_t = skep_net::session::PEERS_MAX)]
@@ -51,6 +51,14 @@ pub(crate) struct Options {
     /// Say on standard error what happens: connections, pieces, trackers.
     #[arg(short, long)]
     verbose: bool,
+}
+
+/// With no byte a second a download never ends.
+fn parse_download_limit(text: &str) -> Result<Bytes, String> {
+    match text.parse()? {
+        Bytes(0) => Err("nothing would ever come; leave it out for no limit".into()),
+        limit => Ok(limit),
+    }
 }
 
 /// Runs a session to its end.
