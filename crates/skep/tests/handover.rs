@@ -188,3 +188,21 @@ fn seeder(dir: &Path) -> (Seeder, String) {
         .expect("it says where it listens");
     (seeder, addr)
 }
+
+/// A reader that has read enough (`skep verify BUNDLE | head -1`) ends nothing with a panic, and the
+/// exit code is still the finding's.
+#[test]
+fn a_reader_that_leaves_does_not_change_the_verdict() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    std::fs::write(dir.path().join("junk.tar"), b"junk").expect("written");
+    let child = skep(dir.path(), &["verify", "junk.tar"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("it runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}

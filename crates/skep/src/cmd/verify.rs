@@ -1,6 +1,9 @@
 //! `skep verify`: every check of a bundle.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use anyhow::Context as _;
 use skep_net::bundle::BundleFile;
@@ -49,10 +52,17 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
             check.part
         )));
     }
-    if args.json {
-        println!("{}", outcome.to_json());
+    let text = if args.json {
+        format!("{}\n", outcome.to_json())
     } else {
-        print!("{outcome}");
+        outcome.to_string()
+    };
+    // Whoever reads may have read enough (`| head`); the exit code still says what was found.
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(CmdError::surroundings(error));
+        }
+        _ => {}
     }
     Ok(if outcome.verified() {
         Outcome::Done
