@@ -146,17 +146,19 @@ def tracker_for(transport):
         out = WORK / f"{case_number}" / name; out.mkdir()
         leeches[name] = clients.REG[name]("leech", torrent, out, ip(4 + n), port(), f"-{case_number}")
     # aria2 asks UDP trackers from its DHT socket only.
-    leeches["aria2"].extra = (f"--enable-dht=true", f"--dht-listen-port={port()}", f"--dht-file-path={WORK}/{case_number}/dht.dat", "--seed-time=1")
+    leeches["aria2"].extra = ("--enable-dht=true", f"--dht-listen-port={port()}", f"--dht-file-path={WORK}/{case_number}/dht.dat", "--seed-time=2")
     try:
         seed.start(); seed.go()
         need(wait_for(seed.complete, 60, 0.2), "transmission does not seed")
+        # The others ask again after 5 minutes at the earliest, whatever interval the tracker names: the seed must be listed before they ask.
+        # The raw info-hash is in the scrape of both transports; HTTP is the one that is easy to ask.
+        seeds = lambda: scrape(http, bytes.fromhex(info_hash(torrent)))[0]
+        need(wait_for(lambda: seeds() >= 1, 30, 0.2), "transmission did not announce in 30 s", t)
         for c in leeches.values(): c.start(); c.go()
         for name, c in leeches.items():
             need(wait_for(lambda: c.complete() or same(src, WORK / f"{case_number}" / name / "src"), 60, 0.2), f"{name} did not finish in 60 s", t)
             need(wait_for(lambda: same(src, WORK / f"{case_number}" / name / "src"), 10), f"{name} has other bytes", t)
-        # The raw info-hash is in the scrape of both transports; HTTP is the one that is easy to ask.
-        counts = scrape(http, bytes.fromhex(info_hash(torrent)))
-        need(wait_for(lambda: scrape(http, bytes.fromhex(info_hash(torrent)))[0] >= 3, 20, 0.5), f"the tracker counts (seeds, downloads, others) {counts}", t)
+        need(wait_for(lambda: seeds() >= 3, 20, 0.5), f"the tracker counts {seeds()} seeds", t)
         counts = scrape(http, bytes.fromhex(info_hash(torrent)))
     finally:
         for c in [seed, *leeches.values()]: c.stop()
