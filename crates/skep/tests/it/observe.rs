@@ -1,13 +1,13 @@
 //! `skep observe` as a user runs it: interrupted, killed, and run again.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
-    time::{Duration, Instant},
+    process::{Child, Stdio},
+    time::Duration,
 };
 
-const SKEP: &str = env!("CARGO_BIN_EXE_skep");
+use crate::support::{
+    Running, done, interrupt, line_with, run, seeder, skep, wait_until, wait_within,
+};
 
 /// Ctrl-C ends the run cleanly, with everything that was seen, and the bundle of it verifies.
 #[test]
@@ -45,13 +45,7 @@ fn a_killed_run_is_cut_where_it_was_acknowledged_and_the_next_one_continues() {
 #[test]
 fn wrong_use_says_what_is_wrong() {
     let case = Case::new("127.0.73");
-    let run = |args: &[&str]| {
-        Command::new(SKEP)
-            .current_dir(case.dir.path())
-            .args(args)
-            .output()
-            .expect("it runs")
-    };
+    let run = |args: &[&str]| run(case.dir.path(), args);
     let nothing = run(&["observe", "nowhere.torrent", "--out", "seen"]);
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
     let two = [
@@ -81,7 +75,7 @@ fn wrong_use_says_what_is_wrong() {
 struct Case {
     dir: tempfile::TempDir,
     net: &'static str,
-    seeder: Child,
+    _seeder: Running,
     seeder_addr: String,
 }
 
@@ -92,34 +86,18 @@ impl Case {
             .map(|n| (n / 3).wrapping_add(n.wrapping_mul(n)) as u8)
             .collect();
         std::fs::write(dir.path().join("t"), bytes).expect("written");
-        let made = Command::new(SKEP)
-            .current_dir(dir.path())
-            .args(["-q", "create", "t", "-o", "t.torrent"])
-            .output()
-            .expect("it runs");
-        assert!(made.status.success(), "{made:?}");
-        let mut seeder = Command::new(SKEP)
-            .current_dir(dir.path())
-            .args(["seed", "t.torrent", "t", "--listen", &format!("{net}.2")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let line = line_with(&mut seeder, "listening on ");
-        let seeder_addr = line.rsplit(' ').next().expect("an address").to_owned();
+        done(dir.path(), &["-q", "create", "t", "-o", "t.torrent"]);
+        let (seeder, seeder_addr) = seeder(dir.path(), &format!("{net}.2"));
         Self {
             dir,
             net,
-            seeder,
+            _seeder: seeder,
             seeder_addr,
         }
     }
 
     fn observe(&self, more: &[&str]) -> Child {
-        Command::new(SKEP)
-            .current_dir(self.dir.path())
-            .args(["observe", "t.torrent", "--out", "seen"])
+        skep(self.dir.path(), &["observe", "t.torrent", "--out", "seen"])
             .args([
                 "--listen",
                 &format!("{}.1", self.net),
@@ -127,7 +105,6 @@ impl Case {
                 &self.seeder_addr,
             ])
             .args(more)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -146,85 +123,14 @@ impl Case {
             .dir
             .path()
             .join(format!("seen/runs/{run:04}/capture.pcapng"));
-        let until = Instant::now() + Duration::from_secs(30);
-        while std::fs::metadata(&capture).map_or(0, |meta| meta.len()) < 17_000 {
-            assert!(Instant::now() < until, "nothing is captured");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(|| std::fs::metadata(&capture).is_ok_and(|meta| meta.len() >= 17_000));
         // A little more, so that it is acknowledged, too.
         std::thread::sleep(Duration::from_millis(300));
     }
 
     /// What was seen, as a bundle, verifies.
     fn assert_verifies(&self) {
-        for args in [
-            &["bundle", "seen", "--out", "b.tar"][..],
-            &["verify", "b.tar"],
-        ] {
-            let ended = Command::new(SKEP)
-                .current_dir(self.dir.path())
-                .args(args)
-                .output();
-            let ended = ended.expect("it runs");
-            assert!(
-                ended.status.success(),
-                "{}",
-                String::from_utf8_lossy(&ended.stdout)
-            );
-        }
-    }
-}
-
-impl Drop for Case {
-    fn drop(&mut self) {
-        let _ = self.seeder.kill();
-        let _ = self.seeder.wait();
-    }
-}
-
-/// Reads standard error until a line with `text`; the rest is read and forgotten.
-fn line_with(child: &mut Child, text: &'static str) -> String {
-    let stderr = child.stderr.take().expect("it is piped");
-    let (found, wait) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.contains(text) {
-                let _ = found.send(line);
-            }
-        }
-    });
-    wait.recv_timeout(Duration::from_secs(30))
-        .expect("it says so")
-}
-
-fn interrupt(child: &Child) {
-    let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(sent.expect("there is kill").success());
-}
-
-fn wait_within(mut child: Child, secs: u64) -> Output {
-    let until = Instant::now() + Duration::from_secs(secs);
-    loop {
-        if let Some(status) = child.try_wait().expect("it is ours") {
-            let mut stdout = Vec::new();
-            child
-                .stdout
-                .take()
-                .expect("it is piped")
-                .read_to_end(&mut stdout)
-                .expect("readable");
-            return Output {
-                status,
-                stdout,
-                stderr: vec![],
-            };
-        }
-        if Instant::now() > until {
-            let _ = child.kill();
-            panic!("it did not end within {secs} s");
-        }
-        std::thread::sleep(Duration::from_millis(10));
+        done(self.dir.path(), &["bundle", "seen", "--out", "b.tar"]);
+        done(self.dir.path(), &["verify", "b.tar"]);
     }
 }

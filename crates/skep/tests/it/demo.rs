@@ -1,6 +1,8 @@
 //! `skep demo` used wrongly. Used rightly, it is a stage of the test command: it scores itself.
 
-use std::process::Command;
+use std::path::Path;
+
+use crate::support::run;
 
 #[test]
 fn what_lies_in_the_folder_already_is_not_mixed_with() {
@@ -29,12 +31,11 @@ fn a_length_that_shows_nothing_is_refused() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("--seconds"), "{said}");
     }
-    assert!(!std::path::Path::new("nowhere").exists());
+    assert!(!Path::new("nowhere").exists());
 }
 
 fn demo(args: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    let output = command.arg("demo").args(args).output().expect("it runs");
+    let output = run(Path::new("."), &[&["demo"], args].concat());
     assert!(output.stdout.is_empty());
     (
         output.status.code(),

@@ -2,16 +2,17 @@
 //! codes, and the bundle in the hands of other people's tools.
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Stdio},
 };
+
+use crate::support::{done, run, seeder, skep};
 
 /// A small observation: a seeder, and a port where nobody is.
 fn observed(dir: &Path) {
     std::fs::write(dir.join("t"), vec![7; 200_000]).expect("written");
     done(dir, &["create", "t", "--piece-size", "64KiB"]);
-    let (_seeder, addr) = seeder(dir);
+    let (_seeder, addr) = seeder(dir, "127.0.0.1");
     done(
         dir,
         &[
@@ -143,52 +144,6 @@ fn other_tools_open_the_bundle() {
     );
 }
 
-fn read(dir: &Path, name: &str) -> Vec<u8> {
-    std::fs::read(dir.join(name)).expect("there")
-}
-
-fn skep(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    command.current_dir(dir).args(args).stdin(Stdio::null());
-    command
-}
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    skep(dir, args).output().expect("it runs")
-}
-
-/// Runs a command that succeeds; returns what it printed.
-fn done(dir: &Path, args: &[&str]) -> String {
-    let output = run(dir, args);
-    assert!(output.status.success(), "{args:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-struct Seeder(Child);
-
-impl Drop for Seeder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A seeder of `t`, and where it listens.
-fn seeder(dir: &Path) -> (Seeder, String) {
-    let child = skep(dir, &["seed", "t.torrent", "t", "--listen", "127.0.0.1"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn();
-    let mut child = child.expect("it runs");
-    let stderr = child.stderr.take().expect("piped");
-    let seeder = Seeder(child);
-    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-    let addr = lines
-        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
-        .expect("it says where it listens");
-    (seeder, addr)
-}
-
 /// A reader that has read enough (`skep verify BUNDLE | head -1`) ends nothing with a panic, and the
 /// exit code is still the finding's.
 #[test]
@@ -205,4 +160,8 @@ fn a_reader_that_leaves_does_not_change_the_verdict() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(!said.contains("panicked"), "{said}");
+}
+
+fn read(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name)).expect("there")
 }

@@ -1,11 +1,8 @@
 //! `skep seed` and `skep get` as programs: a kill at any moment loses no verified piece.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Stdio};
+
+use crate::support::{done, interrupt, run, seeder, skep, wait_until};
 
 const SIZE: u64 = 61 * PIECE;
 const PIECE: u64 = 65_536;
@@ -16,12 +13,9 @@ const PIECE: u64 = 65_536;
 fn killed_downloads_fetch_no_verified_piece_again() {
     let dir = tempfile::tempdir().expect("temporary folder");
     content(dir.path());
-    let (_seeder, addr) = seeder(dir.path());
+    let (_seeder, addr) = seeder(dir.path(), "127.0.0.1");
     let get = |limit: &str| {
-        let mut command = skep();
-        command
-            .current_dir(dir.path())
-            .args(["get", "t.torrent", "--out", "out"]);
+        let mut command = skep(dir.path(), &["get", "t.torrent", "--out", "out"]);
         command.args([
             "--listen",
             "127.0.0.1",
@@ -63,29 +57,16 @@ fn killed_downloads_fetch_no_verified_piece_again() {
 fn interrupted_download_ends_cleanly_and_says_how_far_it_came() {
     let dir = tempfile::tempdir().expect("temporary folder");
     content(dir.path());
-    let (_seeder, addr) = seeder(dir.path());
-    let child = skep()
-        .current_dir(dir.path())
-        .args([
-            "get",
-            "t.torrent",
-            "--out",
-            "out",
-            "--listen",
-            "127.0.0.1",
-            "--peer",
-            &addr,
-        ])
+    let (_seeder, addr) = seeder(dir.path(), "127.0.0.1");
+    let child = skep(dir.path(), &["get", "t.torrent", "--out", "out"])
+        .args(["--listen", "127.0.0.1", "--peer", &addr])
         .args(["--download-limit", "1MB"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("started");
     wait_until(|| dir.path().join("out/t").exists());
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.expect("ran").success());
+    interrupt(&child);
     let output = child.wait_with_output().expect("over");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).expect("text");
@@ -96,49 +77,12 @@ fn interrupted_download_ends_cleanly_and_says_how_far_it_came() {
     assert!(dir.path().join("out/t.skep-resume").exists());
 }
 
-fn skep() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
-    command.stdin(Stdio::null());
-    command
-}
-
-struct Seeder(Child);
-
-impl Drop for Seeder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts a seeder and returns it with its address.
-fn seeder(dir: &Path) -> (Seeder, String) {
-    let mut child = skep()
-        .current_dir(dir)
-        .args(["seed", "t.torrent", "t", "--listen", "127.0.0.1"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("started");
-    let stderr = child.stderr.take().expect("piped");
-    let seeder = Seeder(child);
-    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
-    let addr = lines
-        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
-        .expect("says where it listens");
-    (seeder, addr)
-}
-
 fn content(dir: &Path) {
     let bytes: Vec<u8> = (0..SIZE)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     std::fs::write(dir.join("t"), bytes).expect("written");
-    let made = skep()
-        .current_dir(dir)
-        .args(["create", "t", "--piece-size", "64KiB"])
-        .output();
-    assert!(made.expect("ran").status.success());
+    done(dir, &["create", "t", "--piece-size", "64KiB"]);
 }
 
 /// Bytes in the pieces of `out/t` that are what they should be.
@@ -146,23 +90,12 @@ fn bytes_right(dir: &Path) -> u64 {
     if !dir.join("out/t").exists() {
         return 0;
     }
-    let output = skep()
-        .current_dir(dir)
-        .args(["recheck", "t.torrent", "out/t"])
-        .output();
-    let text = String::from_utf8(output.expect("ran").stdout).expect("text");
+    let output = run(dir, &["recheck", "t.torrent", "out/t"]);
+    let text = String::from_utf8(output.stdout).expect("text");
     let count: u64 = text
         .split(' ')
         .next()
         .and_then(|n| n.parse().ok())
         .expect("a count");
     count * PIECE
-}
-
-fn wait_until(done: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < until, "did not come within 60 s");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

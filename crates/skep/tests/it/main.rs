@@ -1,0 +1,8 @@
+//! `skep` as a user runs it: the program itself, its files, its output and its exit codes.
+
+mod demo;
+mod handover;
+mod observe;
+mod scripts;
+mod support;
+mod transfer;
