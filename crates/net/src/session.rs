@@ -16,6 +16,7 @@ mod core;
 mod driver;
 mod link;
 mod send;
+mod stripes;
 mod trackers;
 mod world;
 
@@ -65,7 +66,8 @@ pub struct SessionConfig {
     pub download_bytes_per_sec: Option<u64>,
     /// Greatest number of connections.
     pub peers_max: usize,
-    /// Greatest sum of piece buffers in bytes. One piece is always allowed.
+    /// Greatest sum of the buffers for payload that is arriving or being written, in bytes; 12 MiB
+    /// (less for pieces under 256 KiB) are always allowed.
     pub buffers_bytes_max: u64,
     /// How many peers we upload to at once, the optimistic one included.
     pub upload_slots: usize,
@@ -332,9 +334,9 @@ pub struct Ended {
 /// Greatest number of connections unless the configuration says otherwise.
 pub const PEERS_MAX: usize = 200;
 
-/// Memory for piece buffers unless the configuration says otherwise: 64 MiB holds 16 pieces of
-/// 4 MiB, enough for 16 peers in step.
-pub const BUFFERS_BYTES_MAX: u64 = 64 << 20;
+/// Memory for payload that is arriving or being written, unless the configuration says otherwise:
+/// 64 stretches of 256 KiB, of which one batch arrives, one waits and one is hashed and written.
+pub const BUFFERS_BYTES_MAX: u64 = 16 << 20;
 
 impl SessionConfig {
     /// Fetch `torrent` into `dir`, and stop when it is whole.

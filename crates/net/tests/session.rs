@@ -451,14 +451,32 @@ fn a_seeder_offers_only_what_is_right() {
     );
 }
 
-/// Nothing here needs a whole piece in memory at once but the one that is under way.
+/// Pieces are larger than all the memory there is, so nothing needs a whole one at once.
 #[test]
-fn the_least_memory_is_enough() {
-    let case = Case::file(2_000_000, 262_144);
+fn the_least_memory_is_enough_for_pieces_of_16_mib() {
+    let case = Case::file(40_000_000, 16 << 20);
     let (seed, _) = case.seed();
     let (mut config, _) = case.get(&[seed.listen_addr()]);
     config.buffers_bytes_max = 1;
     assert!(join_within(Session::start(config).expect("started"), 30).complete);
+    case.assert_arrived();
+}
+
+/// A hundred seeders that each send slowly begin more stretches than there is memory for: the unfinished
+/// ones are written, and read again when their piece is judged.
+#[test]
+fn more_unfinished_stretches_than_memory_still_become_the_content() {
+    let case = Case::file(30_000_000, 1 << 18);
+    let mut seeds = Vec::new();
+    for _ in 0..100 {
+        let (mut config, _) = case.seed_config();
+        config.upload_bytes_per_sec = Some(100_000);
+        seeds.push(Session::start(config).expect("started"));
+    }
+    let addrs: Vec<_> = seeds.iter().map(Session::listen_addr).collect();
+    let (mut config, _) = case.get(&addrs);
+    config.buffers_bytes_max = 1;
+    assert!(join_within(Session::start(config).expect("started"), 60).complete);
     case.assert_arrived();
 }
 

@@ -1,70 +1,111 @@
-//! The threads that hash and write whole pieces, and the one that makes them last.
+//! The threads that hash and write what arrives, and the one that makes it last.
 //!
 //! ```text
-//! event loop --Job: a piece's buffer--> worker: SHA-1, pwrite --Done: the buffer back--> event loop
-//! event loop --Keep: pieces verified--> keeper: fsync, then the resume file
+//! event loop --batch: stripes, pieces to judge--> worker: hash in step, pwrite --buffers, verdicts--> event loop
+//! event loop --Keep: pieces verified-----------> keeper: fsync, then the resume file
 //! ```
 //!
-//! One message a piece in each direction; no thread is woken for a block. The channels need no
-//! bound of their own: each job owns a buffer, and the session limits the sum of its buffers.
+//! One message a batch in each direction; no thread is woken for a block. The channels need no bound
+//! of their own: each stripe owns a buffer, and the session limits their number.
+//!
+//! A piece is hashed as its stripes come, those of several pieces at once. A stripe that comes before
+//! its turn is only written, and read again when the piece is judged. What is written is in the file
+//! before its hash is known, but nothing counts as there before its piece is judged good.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     num::NonZero,
     path::PathBuf,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
-use skep_hash::{Sha1Digest, sha1};
-use skep_wire::{Bitfield, InfoHash, PieceIndex, piece::BLOCK_LEN};
+use skep_hash::{
+    Sha1, Sha1Digest,
+    lanes::{self, Stream},
+    sha1,
+};
+use skep_wire::{Bitfield, InfoHash, PieceIndex, metainfo::Metainfo, piece::BLOCK_LEN};
 
 use super::{
     DiskError,
-    files::{Access, Files},
+    files::{Access, CALL_BYTES_MAX, Files},
     resume,
 };
 
 /// More threads than this do not help: the event loop that feeds them is one core.
 const WORKERS_MAX: usize = 4;
 
-/// A piece whose bytes are all there.
-#[derive(Debug)]
-pub struct Job {
+/// Pieces go to the workers in groups of so many neighbours, so that those of one file meet there.
+const GROUP: u32 = 16;
+
+/// A stretch of a piece, some or all blocks of which are there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StripeJob {
     /// The piece.
     pub piece: PieceIndex,
-    /// Its offset in the content.
-    pub offset: u64,
-    /// Its bytes.
+    /// Offset of the first byte in the piece.
+    pub begin: u32,
+    /// Length in bytes.
+    pub len: u32,
+    /// At least so many bytes.
     pub buf: Vec<u8>,
-    /// The digest that it should have; `None` if it was compared already and only the write is to
-    /// be tried again.
-    pub expected: Option<Sha1Digest>,
-    /// Whether the digests of its blocks are wanted even if it is good.
-    pub digests: bool,
+    /// One bit for each block that is there.
+    pub there: u16,
+    /// Whether the disk refused it before: only the write is to be tried again.
+    pub is_retry: bool,
 }
 
-/// What became of a job.
+/// What the worker does.
 #[derive(Debug)]
-pub struct Done {
+pub enum Job {
+    /// Write this, and hash it if it is the next stretch of its piece.
+    Stripe(StripeJob),
+    /// All of a piece has been handed over: compare its hash.
+    Judge {
+        /// The piece.
+        piece: PieceIndex,
+        /// Whether the digests of its blocks are wanted even if it is good.
+        digests: bool,
+    },
+    /// Forget what was hashed of a piece: it will come again from the beginning.
+    Forget {
+        /// The piece.
+        piece: PieceIndex,
+    },
+}
+
+impl Job {
+    fn piece(&self) -> PieceIndex {
+        match self {
+            Self::Stripe(stripe) => stripe.piece,
+            Self::Judge { piece, .. } | Self::Forget { piece } => *piece,
+        }
+    }
+}
+
+/// The verdict on a piece.
+#[derive(Debug)]
+pub struct Judged {
     /// The piece.
     pub piece: PieceIndex,
-    /// The buffer.
-    pub buf: Vec<u8>,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// Whether it has its digest.
+    pub is_good: bool,
     /// The digests of its blocks, if it is bad or if they were asked for.
     pub blocks: Vec<Sha1Digest>,
 }
 
-/// What became of a piece.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It has its digest and is written.
-    Written,
-    /// It has another digest.
-    WrongDigest(Sha1Digest),
-    /// It has its digest and could not be written.
-    Failed(DiskError),
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The buffers of what is written.
+    pub spare: Vec<Vec<u8>>,
+    /// The pieces that were judged.
+    pub judged: Vec<Judged>,
+    /// What the disk refused, in order, to be handed over again later; and its first error.
+    pub refused: Vec<Job>,
+    /// The first error.
+    pub error: Option<DiskError>,
 }
 
 /// Claims for the keeper.
@@ -79,7 +120,7 @@ pub enum Keep {
 /// What the threads tell the event loop.
 #[derive(Debug)]
 pub enum Report {
-    /// A piece is done.
+    /// A batch is done.
     Done(Done),
     /// The resume file says what it was asked to say, or cannot.
     Kept(Result<(), DiskError>),
@@ -88,7 +129,7 @@ pub enum Report {
 /// The threads. Dropping it lets them end when their queues are empty, and waits.
 #[derive(Debug)]
 pub struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
+    workers: Vec<mpsc::Sender<Vec<Job>>>,
     keeps: Option<mpsc::Sender<Keep>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -101,29 +142,33 @@ impl Writer {
     /// What the system says when it refuses a thread.
     pub fn start(
         files: &Files,
+        torrent: &Arc<Metainfo>,
         resume_file: PathBuf,
-        info_hash: InfoHash,
         report: impl Fn(Report) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel();
         let (keeps, keep_queue) = mpsc::channel();
         let mut writer = Self {
-            jobs: Some(jobs),
+            workers: Vec::new(),
             keeps: Some(keeps),
             threads: Vec::new(),
         };
-        let queue = Arc::new(Mutex::new(queue));
         for _ in 0..workers() {
-            let (files, queue, report) =
-                (files.again(Access::Write), queue.clone(), report.clone());
-            let work = move || work(files, &queue, report);
+            let (batches, queue) = mpsc::channel();
+            let mut worker = Worker::new(files.again(Access::Write), torrent.clone());
+            let report = report.clone();
+            let work = move || {
+                while let Ok(batch) = queue.recv() {
+                    report(Report::Done(worker.work(batch)));
+                }
+            };
+            writer.workers.push(batches);
             writer.threads.push(
                 std::thread::Builder::new()
                     .name("skep-write".into())
                     .spawn(work)?,
             );
         }
-        let files = files.again(Access::Write);
+        let (files, info_hash) = (files.again(Access::Write), torrent.info_hash);
         let keep = move || keep(files, &resume_file, info_hash, &keep_queue, report);
         writer.threads.push(
             std::thread::Builder::new()
@@ -133,10 +178,23 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Hands over a piece.
-    pub fn write(&self, job: Job) {
-        let jobs = self.jobs.as_ref().expect("open until dropped");
-        jobs.send(job).expect("workers live as long as the writer");
+    /// Hands over jobs. Those of one piece are done in the order in which they come. Returns how many
+    /// messages that took, each of which is answered by one [`Report::Done`].
+    pub fn write(&self, jobs: Vec<Job>) -> usize {
+        let mut batches: Vec<Vec<Job>> = Vec::new();
+        batches.resize_with(self.workers.len(), Vec::new);
+        for job in jobs {
+            let group = (job.piece().0 / GROUP) as usize;
+            batches[group % self.workers.len()].push(job);
+        }
+        let full = batches.into_iter().zip(&self.workers);
+        let full = full.filter(|(batch, _)| !batch.is_empty());
+        full.map(|(batch, worker)| {
+            worker
+                .send(batch)
+                .expect("workers live as long as the writer");
+        })
+        .count()
     }
 
     /// Hands over a claim.
@@ -150,7 +208,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.workers.clear();
         self.keeps = None;
         for thread in self.threads.drain(..) {
             if let Err(panic) = thread.join()
@@ -168,45 +226,187 @@ fn workers() -> usize {
     cores.saturating_sub(1).clamp(1, WORKERS_MAX)
 }
 
-fn work(mut files: Files, queue: &Mutex<mpsc::Receiver<Job>>, report: impl Fn(Report)) {
-    loop {
-        let next = queue
-            .lock()
-            .expect("no worker panics while it waits")
-            .recv();
-        let Ok(Job {
-            piece,
-            offset,
-            buf,
-            expected,
-            digests,
-        }) = next
-        else {
-            return;
-        };
-        let wrong = expected.and_then(|expected| {
-            let got = sha1(&buf);
-            (got != expected).then_some(got)
-        });
-        let outcome = match wrong {
-            Some(got) => Outcome::WrongDigest(got),
-            None => match files.write_at(offset, &buf) {
-                Ok(()) => Outcome::Written,
-                Err(error) => Outcome::Failed(error),
-            },
-        };
-        let blocks = if digests || matches!(outcome, Outcome::WrongDigest(_)) {
-            buf.chunks(BLOCK_LEN as usize).map(sha1).collect()
-        } else {
-            Vec::new()
-        };
-        report(Report::Done(Done {
-            piece,
-            buf,
-            outcome,
-            blocks,
-        }));
+/// What one thread keeps.
+struct Worker {
+    files: Files,
+    torrent: Arc<Metainfo>,
+    /// Pieces of which something came and that are not judged.
+    pieces: HashMap<PieceIndex, Under>,
+}
+
+/// A piece under way.
+#[derive(Default)]
+struct Under {
+    sha1: Stream<Sha1>,
+    /// How many bytes, from the first on, are hashed.
+    hashed: u32,
+    /// How many stripes the disk refused.
+    refused: usize,
+}
+
+impl Worker {
+    fn new(files: Files, torrent: Arc<Metainfo>) -> Self {
+        Self {
+            files,
+            torrent,
+            pieces: HashMap::new(),
+        }
     }
+
+    /// Does a batch. Only between `Forget` and what follows it does the order of the jobs of one piece
+    /// matter, and that of stripes and `Judge`; so everything up to a `Forget` is done together.
+    fn work(&mut self, batch: Vec<Job>) -> Done {
+        let mut done = Done::default();
+        let mut stripes = Vec::new();
+        let mut judges = Vec::new();
+        for job in batch {
+            match job {
+                Job::Stripe(stripe) => stripes.push(stripe),
+                Job::Judge { piece, digests } => judges.push((piece, digests)),
+                Job::Forget { piece } => {
+                    self.write_all(&mut stripes, &mut done);
+                    self.judge_all(&mut judges, &mut done);
+                    self.pieces.remove(&piece);
+                }
+            }
+        }
+        self.write_all(&mut stripes, &mut done);
+        self.judge_all(&mut judges, &mut done);
+        done
+    }
+
+    fn write_all(&mut self, stripes: &mut Vec<StripeJob>, done: &mut Done) {
+        self.hash_in_step(stripes);
+        stripes.sort_by_key(|stripe| (stripe.piece, stripe.begin));
+        for stripe in stripes.drain(..) {
+            let under = self.pieces.entry(stripe.piece).or_default();
+            if stripe.is_retry {
+                under.refused = under.refused.saturating_sub(1);
+            }
+            let offset = u64::from(stripe.piece.0) * u64::from(self.torrent.info.piece_len)
+                + u64::from(stripe.begin);
+            match write_blocks(&mut self.files, offset, &stripe) {
+                Ok(()) => done.spare.push(stripe.buf),
+                Err(error) => {
+                    under.refused += 1;
+                    done.error.get_or_insert(error);
+                    let is_retry = true;
+                    done.refused
+                        .push(Job::Stripe(StripeJob { is_retry, ..stripe }));
+                }
+            }
+        }
+    }
+
+    /// Hashes what is the next stretch of its piece, of several pieces at once, round by round.
+    fn hash_in_step(&mut self, stripes: &mut [StripeJob]) {
+        stripes.sort_by_key(|stripe| (stripe.begin, stripe.piece));
+        let mut left: Vec<&StripeJob> = stripes.iter().filter(|stripe| !stripe.is_retry).collect();
+        while !left.is_empty() {
+            let mut round: BTreeMap<PieceIndex, (Stream<Sha1>, &StripeJob)> = BTreeMap::new();
+            left.retain(|stripe| {
+                let under = self.pieces.entry(stripe.piece).or_default();
+                let all = u16::MAX >> (16 - stripe.len.div_ceil(BLOCK_LEN));
+                let is_next = under.hashed == stripe.begin && stripe.there == all;
+                if is_next && !round.contains_key(&stripe.piece) {
+                    under.hashed += stripe.len;
+                    round.insert(stripe.piece, (std::mem::take(&mut under.sha1), stripe));
+                    return false;
+                }
+                true
+            });
+            if round.is_empty() {
+                return;
+            }
+            let mut parts: Vec<_> = round
+                .values_mut()
+                .map(|(stream, stripe)| (stream, &stripe.buf[..stripe.len as usize]))
+                .collect();
+            lanes::update_each(&mut parts);
+            for (piece, (stream, _)) in round {
+                self.pieces.entry(piece).or_default().sha1 = stream;
+            }
+        }
+    }
+
+    fn judge_all(&mut self, judges: &mut Vec<(PieceIndex, bool)>, done: &mut Done) {
+        for (piece, digests) in judges.drain(..) {
+            match self.judge(piece, digests) {
+                Ok(Some(judged)) => {
+                    self.pieces.remove(&piece);
+                    done.judged.push(judged);
+                }
+                Ok(None) => done.refused.push(Job::Judge { piece, digests }),
+                Err(error) => {
+                    done.error.get_or_insert(error);
+                    done.refused.push(Job::Judge { piece, digests });
+                }
+            }
+        }
+    }
+
+    /// Compares the hash of a piece; `None` if the disk refused some of it.
+    fn judge(&mut self, piece: PieceIndex, digests: bool) -> Result<Option<Judged>, DiskError> {
+        let info = &self.torrent.info;
+        let size = info.piece_size(piece);
+        let offset = u64::from(piece.0) * u64::from(info.piece_len);
+        let under = self.pieces.entry(piece).or_default();
+        if under.refused > 0 {
+            return Ok(None);
+        }
+        if under.hashed < size {
+            let mut buf = vec![0; CALL_BYTES_MAX.min((size - under.hashed) as usize)];
+            while under.hashed < size {
+                let len = buf.len().min((size - under.hashed) as usize);
+                let part = &mut buf[..len];
+                // What is not there any more has no digest that fits.
+                if !self.files.read_at(offset + u64::from(under.hashed), part)? {
+                    part.fill(0);
+                }
+                under.sha1.update(part);
+                under.hashed += len as u32;
+            }
+        }
+        let is_good = under.sha1.clone().finish() == info.pieces[piece.0 as usize];
+        let mut blocks = Vec::new();
+        if digests || !is_good {
+            let mut buf = vec![0; BLOCK_LEN as usize];
+            for at in (0..size).step_by(BLOCK_LEN as usize) {
+                let part = &mut buf[..BLOCK_LEN.min(size - at) as usize];
+                if !self.files.read_at(offset + u64::from(at), part)? {
+                    part.fill(0);
+                }
+                blocks.push(sha1(part));
+            }
+        }
+        Ok(Some(Judged {
+            piece,
+            is_good,
+            blocks,
+        }))
+    }
+}
+
+/// Writes the blocks of a stripe that are there, neighbours in one call.
+fn write_blocks(files: &mut Files, offset: u64, stripe: &StripeJob) -> Result<(), DiskError> {
+    let bytes = &stripe.buf[..stripe.len as usize];
+    let mut at = 0;
+    let is_there = |at: u32| stripe.there & (1 << (at / BLOCK_LEN)) != 0;
+    while at < stripe.len {
+        let begin = at;
+        while at < stripe.len && is_there(at) {
+            at = stripe.len.min(at + BLOCK_LEN);
+        }
+        if at > begin {
+            files.write_at(
+                offset + u64::from(begin),
+                &bytes[begin as usize..at as usize],
+            )?;
+        } else {
+            at += BLOCK_LEN;
+        }
+    }
+    Ok(())
 }
 
 fn keep(
@@ -227,5 +427,163 @@ fn keep(
             Keep::Whole => files.sync_all().and_then(|()| resume::remove(resume_file)),
         };
         report(Report::Kept(kept));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skep_wire::bencode::Dict;
+
+    use super::*;
+    use crate::{disk::layout::Layout, session::Place};
+
+    const STRIPE: u32 = 16 * BLOCK_LEN;
+    const PIECE_LEN: u32 = 4 * STRIPE;
+    const PIECE: PieceIndex = PieceIndex(0);
+
+    fn content() -> Vec<u8> {
+        (0..PIECE_LEN + 5000).map(|n| (n / 977) as u8).collect()
+    }
+
+    /// A worker for a torrent of two pieces, the second short, in a folder.
+    fn worker(dir: &std::path::Path) -> Worker {
+        let content = content();
+        let pieces = content.chunks(PIECE_LEN as usize);
+        let pieces: Vec<u8> = pieces.flat_map(|piece| sha1(piece).0).collect();
+        let info = Dict::new()
+            .with("length", content.len() as i64)
+            .with("name", "t")
+            .with("piece length", i64::from(PIECE_LEN))
+            .with("pieces", pieces);
+        let bytes = Dict::new().with("info", info).encode();
+        let torrent = Metainfo::from_bytes(&bytes).expect("a torrent");
+        let layout = Arc::new(Layout::of(&torrent.info));
+        let place = Place::Under(dir.to_owned());
+        Worker::new(
+            Files::new(layout, &place, "t", Access::Write),
+            Arc::new(torrent),
+        )
+    }
+
+    fn stripe(number: u32, there: u16) -> Job {
+        let begin = number * STRIPE;
+        let buf = content()[begin as usize..(begin + STRIPE) as usize].to_vec();
+        let (piece, len, is_retry) = (PIECE, STRIPE, false);
+        Job::Stripe(StripeJob {
+            piece,
+            begin,
+            len,
+            buf,
+            there,
+            is_retry,
+        })
+    }
+
+    const JUDGE: fn() -> Job = || Job::Judge {
+        piece: PIECE,
+        digests: false,
+    };
+
+    fn is_good(done: &Done) -> Option<bool> {
+        assert!(done.error.is_none(), "{:?}", done.error);
+        done.judged.first().map(|judged| judged.is_good)
+    }
+
+    #[test]
+    fn stripes_in_any_order_and_in_parts_are_the_piece() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 0, 1, 3]] {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let mut worker = worker(dir.path());
+            for number in order {
+                // The second stripe comes in two parts, as when memory runs short.
+                let parts: &[u16] = if number == 1 {
+                    &[0x0f0f, 0xf0f0]
+                } else {
+                    &[0xffff]
+                };
+                for &there in parts {
+                    let done = worker.work(vec![stripe(number, there)]);
+                    assert_eq!((is_good(&done), done.spare.len()), (None, 1));
+                }
+            }
+            let done = worker.work(vec![JUDGE()]);
+            assert_eq!(is_good(&done), Some(true), "{order:?}");
+            assert!(done.judged[0].blocks.is_empty());
+            assert!(worker.pieces.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_wrong_byte_makes_the_piece_bad_and_the_digests_show_where() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut worker = worker(dir.path());
+        let mut batch: Vec<Job> = (0..4).map(|number| stripe(number, 0xffff)).collect();
+        if let Job::Stripe(stripe) = &mut batch[2] {
+            stripe.buf[3 * BLOCK_LEN as usize + 7] ^= 1;
+        }
+        batch.push(JUDGE());
+        let done = worker.work(batch);
+        assert_eq!(is_good(&done), Some(false));
+        let content = content();
+        let right: Vec<_> = content[..PIECE_LEN as usize]
+            .chunks(BLOCK_LEN as usize)
+            .map(sha1)
+            .collect();
+        let wrong = done.judged[0].blocks.iter().zip(&right).enumerate();
+        let wrong: Vec<usize> = wrong
+            .filter(|(_, (got, right))| got != right)
+            .map(|(n, _)| n)
+            .collect();
+        assert_eq!(wrong, [35]);
+
+        // It comes again, right.
+        let mut batch: Vec<Job> = (0..4).map(|number| stripe(number, 0xffff)).collect();
+        batch.push(JUDGE());
+        assert_eq!(is_good(&worker.work(batch)), Some(true));
+    }
+
+    #[test]
+    fn what_was_hashed_of_a_piece_that_was_given_up_does_not_count() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut worker = worker(dir.path());
+        let Job::Stripe(mut wrong) = stripe(0, 0xffff) else {
+            unreachable!()
+        };
+        wrong.buf.fill(0);
+        let mut batch = vec![Job::Stripe(wrong), Job::Forget { piece: PIECE }];
+        batch.extend((0..4).map(|number| stripe(number, 0xffff)));
+        batch.push(JUDGE());
+        assert_eq!(is_good(&worker.work(batch)), Some(true));
+    }
+
+    /// The file cannot be written while a folder lies in its place.
+    #[test]
+    fn what_the_disk_refuses_comes_back_and_is_judged_once_it_is_written() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut worker = worker(dir.path());
+        std::fs::create_dir(dir.path().join("t")).expect("created");
+        let mut batch: Vec<Job> = (0..4).map(|number| stripe(number, 0xffff)).collect();
+        batch.push(JUDGE());
+        let mut done = worker.work(batch);
+        assert!(done.error.is_some());
+        assert_eq!(
+            (done.refused.len(), done.judged.len(), done.spare.len()),
+            (5, 0, 0)
+        );
+
+        std::fs::remove_dir(dir.path().join("t")).expect("removed");
+        let last = done.refused.remove(3);
+        let done = worker.work(done.refused);
+        assert_eq!(
+            (is_good(&done), done.refused.len(), done.spare.len()),
+            (None, 1, 3)
+        );
+        let done = worker.work(vec![last, JUDGE()]);
+        assert_eq!((is_good(&done), done.spare.len()), (Some(true), 1));
+        let written = std::fs::read(dir.path().join("t")).expect("there");
+        assert_eq!(
+            written[..PIECE_LEN as usize],
+            content()[..PIECE_LEN as usize]
+        );
     }
 }

@@ -22,6 +22,7 @@ use super::{
     Command, Ended, Phase, Place, Purpose, SeedUntil, SessionConfig, SessionError, Stats, What,
     core::{Core, Shared},
     link,
+    stripes::Stripes,
     trackers::Trackers,
     world::World,
 };
@@ -46,6 +47,15 @@ const TICK: Duration = Duration::from_millis(250);
 /// How often the resume file is written while pieces arrive. Syncing costs a disk its throughput,
 /// and what a kill leaves unclaimed is found again by hashing.
 const RESUME_EVERY: Duration = Duration::from_secs(10);
+
+/// How much may be under way at once, in pieces that have begun. Only what is arriving has memory.
+const PARTIAL_BYTES_MAX: u64 = 64 << 20;
+
+/// So many pieces may be under way however large they are: a few for each of a few peers.
+const PARTIAL_PIECES_MIN: u64 = 32;
+
+/// How long a finished stripe may wait for others that are hashed and written together with it.
+const FLUSH_AFTER: Duration = Duration::from_millis(5);
 
 /// How often a disk that refused a piece is tried again.
 const DISK_RETRY_EVERY: Duration = Duration::from_secs(5);
@@ -275,7 +285,7 @@ impl Running {
             let stamps = resume::stamps_of(&files)?;
             resume::save(&resume_file, config.torrent.info_hash, &have, &stamps)?;
             let report = move |what| drop(report.send(what));
-            let started = Writer::start(&files, resume_file, config.torrent.info_hash, report);
+            let started = Writer::start(&files, &config.torrent, resume_file, report);
             Some(started.map_err(SessionError::Start)?)
         } else {
             if fetches {
@@ -300,8 +310,8 @@ impl Running {
         machine.fetch = writer.is_some();
         machine.peers_max = config.peers_max;
         machine.upload_slots = config.upload_slots;
-        let pieces_max = config.buffers_bytes_max / u64::from(info.piece_len.max(1));
-        machine.partial_pieces_max = pieces_max.clamp(1, 1024) as usize;
+        let pieces_max = PARTIAL_BYTES_MAX / u64::from(info.piece_len.max(1));
+        machine.partial_pieces_max = pieces_max.clamp(PARTIAL_PIECES_MIN, 1024) as usize;
         machine.seed = seed;
         let world = World {
             torrent_file: config.torrent.clone(),
@@ -310,13 +320,15 @@ impl Running {
             lines: Default::default(),
             dialing: Default::default(),
             dial_next: Vec::new(),
-            buffers: Default::default(),
-            buffers_spare: Vec::new(),
-            buffers_spare_max: machine.partial_pieces_max,
+            stripes: Stripes::new(info.piece_len, config.buffers_bytes_max),
+            ready: Vec::new(),
+            flush_wanted: Default::default(),
+            judge_next: None,
             files,
             writer,
             jobs: 0,
             refused: Vec::new(),
+            is_short: false,
             disk_refuses: false,
             resume_due: false,
             completed: false,
@@ -360,6 +372,7 @@ impl Running {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(SessionError::Start)?;
         let accepting = tokio::task::spawn_local(accept(listener, self.shared.clone()));
         let timing = tokio::task::spawn_local(self.shared.clone().keep_time());
+        let flushing = tokio::task::spawn_local(flush(self.shared.clone()));
         self.shared.turn(|core, now| {
             core.torrent
                 .handle_candidates(Source::Operator, &peers, now)
@@ -390,6 +403,7 @@ impl Running {
         accepting.abort();
         self.end().await;
         timing.abort();
+        flushing.abort();
         let mut last = self.stats();
         last.phase = Phase::Stopped;
         stats.send_replace(last.clone());
@@ -404,10 +418,10 @@ impl Running {
     fn report(&mut self, report: Report) {
         match report {
             Report::Done(done) => {
-                let piece = done.piece;
                 self.shared.turn(|core, now| {
-                    if let Some(verdict) = core.world.written(done) {
+                    for (piece, verdict) in core.world.written(done) {
                         core.torrent.handle_verdict(piece, verdict, now);
+                        core.settle();
                     }
                 });
                 self.after_verdict();
@@ -478,9 +492,8 @@ impl Running {
         } else if self.disk_retry_at.is_none_or(|at| now >= at) {
             if self.disk_retry_at.is_some() {
                 self.shared.turn(|core, _| {
-                    for job in std::mem::take(&mut core.world.refused) {
-                        core.world.write(job);
-                    }
+                    let jobs = std::mem::take(&mut core.world.refused);
+                    core.world.write(jobs);
                 });
             }
             self.disk_retry_at = Some(now + DISK_RETRY_EVERY);
@@ -557,6 +570,7 @@ impl Running {
         self.trackers.stop();
         self.shared.turn(|core, now| core.torrent.close(now));
         let writing = async {
+            self.shared.turn(|core, _| core.world.flush());
             while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
                 let Some(report) = self.reports.recv().await else {
                     return;
@@ -578,6 +592,16 @@ impl Running {
         // again.
         let _ = tokio::time::timeout(WRITING_TIME_MAX, writing).await;
         let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.trackers.stopped()).await;
+    }
+}
+
+/// Hands the writer what would wait too long for company.
+async fn flush(shared: Shared) {
+    let wanted = shared.turn(|core, _| core.world.flush_wanted.clone());
+    loop {
+        wanted.notified().await;
+        tokio::time::sleep(FLUSH_AFTER).await;
+        shared.turn(|core, _| core.world.flush());
     }
 }
 

@@ -13,19 +13,21 @@ use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
     rc::Rc,
+    time::Duration,
 };
 
 use skep_proto::{
     drain::{Expect, Inlet},
     torrent::TorrentStream,
 };
-use skep_wire::{Block, Moment, PieceIndex, peer::PIECE_HEADER_LEN};
+use skep_wire::{Block, Moment, peer::PIECE_HEADER_LEN};
 use tokio::{io::Interest, net::TcpStream, sync::Notify};
 
 use super::{
     PeerKey, What,
     core::{Core, Shared},
     send::{Flushed, Mark, Outbox},
+    stripes::StripeKey,
     world::Line,
 };
 
@@ -40,6 +42,9 @@ const READS_PER_TURN: usize = 8;
 
 /// While a download limit is set, one read takes this much at most, so that peers take turns.
 const LIMITED_READ_BYTES: usize = 16 * 1024;
+
+/// How long a connection that has no room to read into waits, if nobody tells it before.
+const ROOM_RETRY: Duration = Duration::from_millis(20);
 
 /// One connection, as its own task sees it.
 struct Link {
@@ -149,7 +154,14 @@ impl Link {
                 let interest = wants_write.then_some(Interest::WRITABLE);
                 return Next::Wait { interest, until };
             }
-            match self.read(core, now) {
+            let has_room = core.world.has_room(&core.torrent);
+            if !has_room && self.placed(core).is_none() {
+                let at = now + ROOM_RETRY;
+                let until = Some(until.map_or(at, |until| until.min(at)));
+                let interest = wants_write.then_some(Interest::WRITABLE);
+                return Next::Wait { interest, until };
+            }
+            match self.read(core, has_room, now) {
                 Ok(0) => core.end(self.peer),
                 Ok(_) => reads += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -223,32 +235,46 @@ impl Link {
         }
     }
 
-    /// Reads once.
-    fn read(&mut self, core: &mut Core, now: Moment) -> io::Result<usize> {
+    /// The rest of the payload that is arriving, if it belongs into its stripe.
+    fn placed(&self, core: &Core) -> Option<Block> {
+        let Expect::Payload { block, offset } = self.inlet.expects() else {
+            return None;
+        };
+        let is_placed = core.torrent.payload_place(self.peer) == Some(block);
+        is_placed.then_some(Block {
+            begin: block.begin + offset,
+            len: block.len - offset,
+            ..block
+        })
+    }
+
+    /// Reads once; without room only what has its place already.
+    fn read(&mut self, core: &mut Core, has_room: bool, now: Moment) -> io::Result<usize> {
         let limit = if core.world.download.is_unlimited() {
             usize::MAX
         } else {
             LIMITED_READ_BYTES
         };
-        let current = match self.inlet.expects() {
-            Expect::Payload { block, offset } => {
-                let is_placed = core.torrent.payload_place(self.peer) == Some(block);
-                let rest = Block {
-                    begin: block.begin + offset,
-                    len: block.len - offset,
-                    ..block
-                };
-                if !is_placed {
-                    return self.read_past(core, rest.len.min(limit as u32), now);
-                }
-                Some(rest)
-            }
-            Expect::Discard { len } => return self.read_past(core, len.min(limit as u32), now),
-            Expect::Bytes | Expect::Nothing => None,
+        let current = self.placed(core);
+        let past = match (self.inlet.expects(), current) {
+            (Expect::Payload { block, offset }, None) => Some(block.len - offset),
+            (Expect::Discard { len }, _) => Some(len),
+            (Expect::Payload { .. } | Expect::Bytes | Expect::Nothing, _) => None,
         };
+        if let Some(len) = past {
+            return self.read_past(core, len.min(limit as u32), now);
+        }
         self.guess(core, current, limit);
         let mut scratch = std::mem::take(&mut core.world.scratch);
-        let read = self.read_to_places(core, current, &mut scratch, limit);
+        let tail = if has_room {
+            scratch.len().min(limit)
+        } else {
+            0
+        };
+        if !has_room {
+            self.guesses.clear();
+        }
+        let read = self.read_to_places(core, current, &mut scratch[..tail]);
         if let Ok(len) = read {
             core.world.download.pay(len as u64);
             self.take(core, current, &scratch, len, now);
@@ -274,7 +300,7 @@ impl Link {
         read
     }
 
-    /// Guesses which blocks follow. Within a piece they ascend, and no piece comes twice, so that
+    /// Guesses which blocks follow. Within a stripe they ascend, and no stripe comes twice, so that
     /// its buffer can be cut up in one go.
     fn guess(&mut self, core: &Core, current: Option<Block>, limit: usize) {
         self.guesses.clear();
@@ -283,10 +309,11 @@ impl Link {
         }
         let mut last = current;
         for block in core.torrent.expected(self.peer).take(GUESSES_MAX) {
+            let key = StripeKey::of(block);
             let fits = match last {
-                Some(last) if last.piece == block.piece => block.begin >= last.begin + last.len,
+                Some(last) if StripeKey::of(last) == key => block.begin >= last.begin + last.len,
                 _ => {
-                    let is_known = |known: &Block| known.piece == block.piece;
+                    let is_known = |known: &Block| StripeKey::of(*known) == key;
                     !self.guesses.iter().any(is_known) && !current.as_ref().is_some_and(is_known)
                 }
             };
@@ -303,13 +330,13 @@ impl Link {
         &mut self,
         core: &mut Core,
         current: Option<Block>,
-        scratch: &mut [u8],
-        limit: usize,
+        tail: &mut [u8],
     ) -> io::Result<usize> {
-        let mut taken: Vec<(PieceIndex, Vec<u8>)> = Vec::new();
-        for block in current.iter().chain(&self.guesses) {
-            if taken.last().is_none_or(|(piece, _)| *piece != block.piece) {
-                taken.push((block.piece, core.world.take_buffer(block.piece)));
+        let mut taken: Vec<(StripeKey, Vec<u8>)> = Vec::new();
+        for &block in current.iter().chain(&self.guesses) {
+            let key = StripeKey::of(block);
+            if taken.last().is_none_or(|(last, _)| *last != key) {
+                taken.push((key, core.world.stripes.take(key)));
             }
         }
         let mut places = Vec::with_capacity(2 * GUESSES_MAX + 2);
@@ -320,27 +347,30 @@ impl Link {
             .map(|&block| (block, Kind::Current))
             .chain(self.guesses.iter().map(|&block| (block, Kind::Guess)))
             .peekable();
-        for (piece, buf) in &mut taken {
+        for (key, buf) in &mut taken {
             let mut rest: &mut [u8] = buf;
-            let mut at = 0;
-            while let Some((block, kind)) = blocks.next_if(|(block, _)| block.piece == *piece) {
+            let mut at = key.begin();
+            while let Some((block, kind)) =
+                blocks.next_if(|(block, _)| StripeKey::of(*block) == *key)
+            {
                 if kind == Kind::Guess {
                     let header = headers.next().expect("one header a guess");
                     places.push(IoSliceMut::new(&mut header[..first_header]));
                     first_header = PIECE_HEADER_LEN;
                 }
-                let (_, from) = rest.split_at_mut(block.begin as usize - at);
+                let (_, from) = rest.split_at_mut((block.begin - at) as usize);
                 let (place, behind) = from.split_at_mut(block.len as usize);
                 places.push(IoSliceMut::new(place));
                 rest = behind;
-                at = (block.begin + block.len) as usize;
+                at = block.begin + block.len;
             }
         }
-        let tail = scratch.len().min(limit);
-        places.push(IoSliceMut::new(&mut scratch[..tail]));
+        places.push(IoSliceMut::new(tail));
         let read = self.stream.try_read_vectored(&mut places);
         drop(places);
-        core.world.buffers.extend(taken);
+        for (key, buf) in taken {
+            core.world.stripes.put(key, buf);
+        }
         read
     }
 
@@ -424,13 +454,12 @@ impl Link {
             if m > n {
                 bytes.extend_from_slice(&self.headers[m]);
             }
-            let Some(buf) = core.world.buffers.get(&guess.piece) else {
+            let Some(place) = core.world.stripes.bytes(*guess) else {
                 // The piece was given up between the read and now, and these bytes with it.
                 core.end(self.peer);
                 return;
             };
-            let begin = guess.begin as usize;
-            bytes.extend_from_slice(&buf[begin..begin + guess.len as usize]);
+            bytes.extend_from_slice(place);
             if bytes.len() >= left {
                 break;
             }

@@ -5,23 +5,28 @@ use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc};
 use skep_proto::{
     drain::Part,
     peer::Transmit,
-    torrent::{Action, Event, Torrent, TorrentWorld},
+    torrent::{Action, Event, Torrent, TorrentWorld, Verdict},
 };
-use skep_wire::{Moment, PieceIndex, metainfo::Metainfo};
+use skep_wire::{Block, Moment, PieceIndex, metainfo::Metainfo};
 use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     EventSink, PeerKey, What,
     send::{Mark, Outbox},
+    stripes::{ROOM, StripeKey, Stripes},
 };
 use crate::{
     clock::RunClock,
     disk::{
         files::Files,
-        writer::{Done, Job, Outcome, Writer},
+        writer::{Done, Job, Judged, Writer},
     },
     rate::Bucket,
 };
+
+/// A batch for the writer is handed over when it has so many jobs: as many pieces as are hashed in
+/// step, with a few to judge.
+const BATCH: usize = 16;
 
 /// What surrounds the machine.
 pub(super) struct World {
@@ -34,19 +39,24 @@ pub(super) struct World {
     pub(super) dialing: HashMap<PeerKey, Option<AbortHandle>>,
     /// The connections that the machine wants made.
     pub(super) dial_next: Vec<(PeerKey, SocketAddr)>,
-    /// Pieces under way. The machine limits their number.
-    pub(super) buffers: HashMap<PieceIndex, Vec<u8>>,
-    /// Buffers that were used before: their memory is there already.
-    pub(super) buffers_spare: Vec<Vec<u8>>,
-    pub(super) buffers_spare_max: usize,
+    /// What is arriving.
+    pub(super) stripes: Stripes,
+    /// What the writer gets with the next batch.
+    pub(super) ready: Vec<Job>,
+    /// Tells the flusher's task that something waits in `ready`.
+    pub(super) flush_wanted: Rc<Notify>,
+    /// The piece that the machine has asked to judge, until it tells of the piece's last block.
+    pub(super) judge_next: Option<Job>,
     /// For sending.
     pub(super) files: Files,
     /// For writing; a session that only shares has none.
     pub(super) writer: Option<Writer>,
-    /// Pieces that the writer has.
+    /// Batches that the writer has.
     pub(super) jobs: usize,
-    /// Good pieces that the disk refused.
+    /// What the disk refused.
     pub(super) refused: Vec<Job>,
+    /// Whether connections wait for the writer to give buffers back.
+    pub(super) is_short: bool,
     /// Whether the disk refused the last piece, as far as we told.
     pub(super) disk_refuses: bool,
     /// Whether there are good pieces that the resume file does not know.
@@ -76,95 +86,119 @@ impl World {
         self.events.tell(self.clock.now(), what);
     }
 
-    /// The buffer of a piece, made if there is none.
-    pub(super) fn take_buffer(&mut self, piece: PieceIndex) -> Vec<u8> {
-        if let Some(buf) = self.buffers.remove(&piece) {
-            return buf;
-        }
-        let len = self.torrent_file.info.piece_size(piece) as usize;
-        let mut buf = self.buffers_spare.pop().unwrap_or_default();
-        if buf.capacity() == 0 {
-            // Fresh zeroed pages come from the system for nothing.
-            return vec![0; len];
-        }
-        buf.resize(len, 0);
-        buf
-    }
-
-    /// Gives a buffer back.
-    pub(super) fn spare(&mut self, buf: Vec<u8>) {
-        if self.buffers_spare.len() < self.buffers_spare_max {
-            self.buffers_spare.push(buf);
+    /// Queues work for the writer.
+    fn push_ready(&mut self, job: Job) {
+        self.ready.push(job);
+        if self.ready.len() >= BATCH {
+            self.flush();
+        } else if self.ready.len() == 1 {
+            self.flush_wanted.notify_one();
         }
     }
 
-    /// Hands a whole piece to the writer.
-    fn verify(&mut self, piece: PieceIndex, digests: bool) {
-        let info = &self.torrent_file.info;
-        let expected = info.pieces[piece.0 as usize];
-        let offset = u64::from(piece.0) * u64::from(info.piece_len);
-        let buf = self.take_buffer(piece);
-        self.write(Job {
-            piece,
-            offset,
-            buf,
-            expected: Some(expected),
-            digests,
-        });
+    /// Hands the writer what waits for it.
+    pub(super) fn flush(&mut self) {
+        let jobs = std::mem::take(&mut self.ready);
+        self.write(jobs);
     }
 
-    /// Hands a job to the writer.
-    pub(super) fn write(&mut self, job: Job) {
-        self.jobs += 1;
-        self.writer
-            .as_ref()
-            .expect("only a session that fetches is asked to verify")
-            .write(job);
+    /// Hands jobs to the writer.
+    pub(super) fn write(&mut self, jobs: Vec<Job>) {
+        if !jobs.is_empty() {
+            let writer = self.writer.as_ref();
+            self.jobs += writer
+                .expect("only a session that fetches has anything to write")
+                .write(jobs);
+        }
     }
 
-    /// The writer is done with a piece. Returns the verdict for the machine, unless the disk has
-    /// refused the piece, which is then kept.
-    pub(super) fn written(&mut self, done: Done) -> Option<skep_proto::torrent::Verdict> {
-        use skep_proto::torrent::Verdict;
+    /// Whether there is memory for what one read may bring. If not, what waits is written, and if
+    /// nothing does, the oldest unfinished stripes as they are; the connections wait until their
+    /// buffers come back.
+    pub(super) fn has_room(&mut self, torrent: &Torrent) -> bool {
+        if self.writer.is_none() || self.stripes.free() >= ROOM {
+            return true;
+        }
+        self.is_short = true;
+        if self.jobs == 0 && self.ready.is_empty() && !self.disk_refuses {
+            let busy: Vec<StripeKey> = self
+                .lines
+                .keys()
+                .filter_map(|&peer| torrent.payload_place(peer))
+                .map(StripeKey::of)
+                .collect();
+            let info = &self.torrent_file.info;
+            let is_busy = |key| busy.contains(&key);
+            let spilled = self
+                .stripes
+                .spill(ROOM, is_busy, |piece| info.piece_size(piece));
+            self.ready.extend(spilled.into_iter().map(Job::Stripe));
+        }
+        self.flush();
+        false
+    }
+
+    /// The writer is done with a batch. Returns the verdicts for the machine.
+    pub(super) fn written(&mut self, done: Done) -> Vec<(PieceIndex, Verdict)> {
         self.jobs -= 1;
         let Done {
-            piece,
-            buf,
-            outcome,
-            blocks,
+            spare,
+            judged,
+            refused,
+            error,
         } = done;
-        match outcome {
-            Outcome::Written => {
-                self.spare(buf);
-                self.resume_due = true;
-                if std::mem::take(&mut self.disk_refuses) {
-                    self.tell(What::DiskRecovered);
-                }
-                Some(Verdict::Good { blocks })
+        spare
+            .into_iter()
+            .for_each(|buf| self.stripes.give_back(buf));
+        if std::mem::take(&mut self.is_short) {
+            self.lines.values().for_each(|line| line.wake.notify_one());
+        }
+        self.refused.extend(refused);
+        if let Some(error) = error {
+            if !std::mem::replace(&mut self.disk_refuses, true) {
+                let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
+                let reason = error.to_string();
+                self.tell(What::DiskFailed { path, reason });
             }
-            Outcome::WrongDigest(_) => {
-                self.spare(buf);
-                Some(Verdict::Bad { blocks })
+        } else if self.refused.is_empty() && std::mem::take(&mut self.disk_refuses) {
+            self.tell(What::DiskRecovered);
+        }
+        let verdict = |judged: Judged| {
+            let (piece, blocks) = (judged.piece, judged.blocks);
+            self.resume_due |= judged.is_good;
+            match judged.is_good {
+                true => (piece, Verdict::Good { blocks }),
+                false => (piece, Verdict::Bad { blocks }),
             }
-            Outcome::Failed(error) => {
-                if !std::mem::replace(&mut self.disk_refuses, true) {
-                    let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
-                    self.tell(What::DiskFailed {
-                        path,
-                        reason: error.to_string(),
-                    });
-                }
-                let offset = u64::from(piece.0) * u64::from(self.torrent_file.info.piece_len);
-                self.refused.push(Job {
-                    piece,
-                    offset,
-                    buf,
-                    expected: None,
-                    digests: false,
-                });
-                None
+        };
+        judged.into_iter().map(verdict).collect()
+    }
+
+    /// A block is in its place.
+    fn placed(&mut self, block: Block) {
+        let size = self.torrent_file.info.piece_size(block.piece);
+        if let Some(stripe) = self.stripes.arrived(block, size) {
+            self.push_ready(Job::Stripe(stripe));
+        }
+        if let Some(judge) = self.judge_next.take() {
+            for stripe in self.stripes.close_piece(block.piece, size) {
+                self.push_ready(Job::Stripe(stripe));
+            }
+            self.push_ready(judge);
+        }
+    }
+
+    /// A piece is given up.
+    fn abandon(&mut self, piece: PieceIndex) {
+        self.stripes.forget(piece);
+        let refused = std::mem::take(&mut self.refused);
+        for job in refused {
+            match job {
+                Job::Stripe(stripe) if stripe.piece == piece => self.stripes.give_back(stripe.buf),
+                Job::Stripe(_) | Job::Judge { .. } | Job::Forget { .. } => self.refused.push(job),
             }
         }
+        self.push_ready(Job::Forget { piece });
     }
 
     /// What has left for a peer since the last call.
@@ -213,10 +247,7 @@ impl World {
 
 impl TorrentWorld for World {
     fn payload(&mut self, part: Part<'_>) {
-        let mut buf = self.take_buffer(part.block.piece);
-        let begin = (part.block.begin + part.offset) as usize;
-        buf[begin..begin + part.bytes.len()].copy_from_slice(part.bytes);
-        self.buffers.insert(part.block.piece, buf);
+        self.stripes.copy(part.block, part.offset, part.bytes);
     }
 
     fn action(&mut self, _torrent: &mut Torrent, action: Action) {
@@ -227,12 +258,11 @@ impl TorrentWorld for World {
             }
             Action::Send { peer, what } => self.send(peer, what),
             Action::Close { peer } => self.close(peer),
-            Action::Verify { piece, digests } => self.verify(piece, digests),
-            Action::Abandon { piece } => {
-                if let Some(buf) = self.buffers.remove(&piece) {
-                    self.spare(buf);
-                }
+            // The event that tells of its last block follows.
+            Action::Verify { piece, digests } => {
+                self.judge_next = Some(Job::Judge { piece, digests });
             }
+            Action::Abandon { piece } => self.abandon(piece),
         }
     }
 
@@ -248,6 +278,7 @@ impl TorrentWorld for World {
                 reason: why.to_string(),
             },
             Event::BlockArrived { peer, block } => {
+                self.placed(block);
                 self.downloaded_bytes += u64::from(block.len);
                 let Some(line) = self.lines.get(&peer) else {
                     return;
