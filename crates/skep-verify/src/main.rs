@@ -2,10 +2,15 @@
 //!
 //! It is made of the pure crates and the standard library alone: it opens the files that it is given,
 //! hands their bytes to [`skep_verify::verify`], and prints what comes out. Exit codes: 0 everything
-//! that could be checked holds, 2 wrong arguments, 3 a file cannot be read, 4 it does not verify.
+//! that could be checked holds, 2 wrong arguments, 3 a file cannot be read or the result not printed,
+//! 4 it does not verify.
+
+// These panic where nobody reads any more.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
     fs::File,
+    io::{self, ErrorKind, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -25,7 +30,8 @@ usage: skep-verify BUNDLE [--policy FILE] [--json]
                  without it the keys found in the bundle prove only that it agrees with itself
   --json         print JSON
 
-exit codes: 0 verified, 2 usage, 3 a file cannot be read, 4 does not verify
+exit codes: 0 verified, 2 usage, 3 a file cannot be read or the result not printed,
+4 does not verify
 ";
 
 struct Args {
@@ -35,30 +41,36 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = match parse(std::env::args_os().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            print!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(wrong) => {
-            eprintln!("error: {wrong}\n\n{USAGE}");
-            return ExitCode::from(2);
-        }
+    let ended = match parse(std::env::args_os().skip(1)) {
+        Ok(Some(args)) => run(&args),
+        Ok(None) => print(USAGE).map(|()| true),
+        Err(wrong) => Err((2, format!("{wrong}\n\n{USAGE}"))),
     };
-    match run(&args) {
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(4),
         Err((code, error)) => {
-            eprintln!("error: {error}");
+            // The exit code stands, also where nobody is left to read why.
+            let _ = io::stderr().write_all(format!("error: {error}\n").as_bytes());
             ExitCode::from(code)
         }
     }
 }
 
+/// Prints a result. Whoever reads it may have read enough (`| head`); that changes no exit code.
+fn print(text: &str) -> Result<(), (u8, String)> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err((3, format!("write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Whether it verifies; or an exit code and what is wrong.
 fn run(args: &Args) -> Result<bool, (u8, String)> {
-    let unread = |path: &Path, error: std::io::Error| (3, format!("{}: {error}", path.display()));
+    let unread = |path: &Path, error: io::Error| (3, format!("{}: {error}", path.display()));
     let policy = match &args.policy {
         None => None,
         Some(path) => {
@@ -74,11 +86,11 @@ fn run(args: &Args) -> Result<bool, (u8, String)> {
     {
         return Err((3, format!("{}: {failure}", check.part)));
     }
-    if args.json {
-        println!("{}", outcome.to_json());
+    print(&if args.json {
+        format!("{}\n", outcome.to_json())
     } else {
-        print!("{outcome}");
-    }
+        outcome.to_string()
+    })?;
     Ok(outcome.verified())
 }
 
@@ -116,14 +128,11 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn open(path: &Path) -> std::io::Result<Self> {
+    fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let data = file.metadata()?;
         if !data.is_file() {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "not a file",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
         }
         Ok(Self {
             file,

@@ -1,6 +1,11 @@
 //! The binary that sceptics run: its exit codes and its first line.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use skep_evidence::{
     bundle::build,
@@ -117,4 +122,54 @@ fn exit_codes_tell_apart_what_is_wrong() {
     assert_eq!(run(dir, &["absent.tar"]).0, Some(3));
     assert_eq!(run(dir, &["."]).0, Some(3));
     assert_eq!(run(dir, &["good.tar", "--policy", "absent"]).0, Some(3));
+}
+
+/// `skep-verify BUNDLE | head -1`: no panic, and the exit code is still the finding's. A full disk is
+/// another matter.
+#[test]
+fn a_reader_that_leaves_changes_no_exit_code_and_a_full_disk_does() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (bundle, _) = empty_bundle();
+    std::fs::write(dir.path().join("good.tar"), &bundle).expect("written");
+    std::fs::write(dir.path().join("junk.tar"), b"junk").expect("written");
+    let ended = |args: &[&str], stdout: Stdio, stderr: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skep-verify"));
+        command.current_dir(dir.path()).args(args);
+        command.stdout(stdout).stderr(stderr);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), said)
+    };
+    let full = || {
+        Stdio::from(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("there"),
+        )
+    };
+    for (args, code) in [
+        (&["good.tar"][..], 0),
+        (&["good.tar", "--json"], 0),
+        (&["junk.tar"], 4),
+        (&["--help"], 0),
+    ] {
+        let read_enough = ended(args, closed(), Stdio::piped());
+        assert_eq!(read_enough, (Some(code), String::new()), "{args:?}");
+        assert_eq!(ended(args, closed(), closed()).0, Some(code), "{args:?}");
+        let (code, said) = ended(args, full(), Stdio::piped());
+        assert_eq!(code, Some(3), "{args:?}: {said}");
+        assert!(
+            said.starts_with("error: write to standard output: No space left"),
+            "{said}"
+        );
+    }
+    assert_eq!(ended(&["--frob"], closed(), closed()).0, Some(2));
+}
+
+/// A pipe that nobody reads.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
 }

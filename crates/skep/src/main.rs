@@ -1,7 +1,10 @@
 //! `skep`: BitTorrent, whole and witnessed.
 //!
 //! One file a subcommand in `cmd/`; parsing validates and does nothing else, and the work is in the
-//! libraries. Results go to standard output, everything else to standard error.
+//! libraries. Results go to standard output, everything else to standard error, both through `ui`.
+
+// These panic where nobody reads any more.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cmd;
 mod progress;
@@ -14,10 +17,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::ui::{Kind, Outcome};
+
+/// What stands below the list of commands.
+const EXITS: &str = "\
+Exit codes: 0 done, 1 the finding is negative, 2 wrong usage or input, 3 disk or network refused, \
+4 evidence does not verify.\n\
+Results go to standard output, all else to standard error. A reader that leaves early (`| head`) ends \
+no command and changes no exit code: a download, a tracker or an observation goes on.";
+
 /// BitTorrent, whole and witnessed: create, seed and get torrents, run a tracker, and watch swarms
 /// so that every statement about them can be checked again by someone else.
 #[derive(Debug, Parser)]
-#[command(name = "skep", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "skep", version, propagate_version = true, max_term_width = 100, after_help = EXITS)]
 struct Cli {
     /// Say less: no progress bars, only results and errors.
     #[arg(short, long, global = true)]
@@ -27,12 +39,23 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let ctx = ui::Context { quiet: cli.quiet };
-    match cmd::run(cli.command, &ctx) {
+    let ended = match Cli::try_parse() {
+        Ok(cli) => {
+            let ctx = ui::Context { quiet: cli.quiet };
+            cmd::run(cli.command, &ctx)
+        }
+        Err(said) if said.use_stderr() => {
+            // Nobody is left to tell if this cannot be said.
+            let _ = said.print();
+            return ExitCode::from(Kind::Usage.exit_code());
+        }
+        // Help, or the version.
+        Err(said) => ui::printed(said.print()).map(|_| Outcome::Done),
+    };
+    match ended {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
-            eprintln!("{error}");
+            ui::say(&error);
             ExitCode::from(error.kind.exit_code())
         }
     }

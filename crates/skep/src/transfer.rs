@@ -19,7 +19,7 @@ use skep_net::{
 
 use crate::{
     progress,
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
 };
 
@@ -78,8 +78,8 @@ pub(crate) fn run(
         config.trackers = Some(Vec::new());
     }
     let trackers = config.trackers.as_ref().unwrap_or(&config.torrent.tiers);
-    if trackers.iter().all(Vec::is_empty) && config.peers.is_empty() && !ctx.quiet {
-        eprintln!("no tracker and no --peer: waiting for peers to come");
+    if trackers.iter().all(Vec::is_empty) && config.peers.is_empty() {
+        ctx.note("no tracker and no --peer: waiting for peers to come");
     }
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
@@ -197,17 +197,17 @@ fn report(
     let stats = &ended.stats;
     match purpose {
         Purpose::Seed => {
-            println!("{name}: {} sent", Bytes(stats.uploaded_bytes));
+            ui::print(format!("{name}: {} sent\n", Bytes(stats.uploaded_bytes)))?;
             Ok(Outcome::Done)
         }
         Purpose::Get(_) if ended.complete => {
-            println!(
-                "{name}: complete, {} ({} received, {} sent) in {:.1} s",
+            ui::print(format!(
+                "{name}: complete, {} ({} received, {} sent) in {:.1} s\n",
                 Bytes(stats.size_bytes),
                 Bytes(stats.downloaded_bytes),
                 Bytes(stats.uploaded_bytes),
                 took.as_secs_f64()
-            );
+            ))?;
             Ok(Outcome::Done)
         }
         Purpose::Get(_) => {
@@ -218,11 +218,11 @@ fn report(
                 ))
                 .hint("make room, then run the same command again: what was fetched is kept"));
             }
-            println!(
-                "{name}: not complete, {} of {}",
+            ui::print(format!(
+                "{name}: not complete, {} of {}\n",
                 Bytes(stats.bytes_held),
                 Bytes(stats.size_bytes)
-            );
+            ))?;
             Ok(Outcome::Negative)
         }
     }
@@ -255,7 +255,7 @@ impl Notes {
         if let Some(text) = text {
             // A bar that is not drawn swallows what is printed through it.
             if self.bar.is_hidden() {
-                eprintln!("{text}");
+                ui::say(text);
             } else {
                 self.bar.println(text);
             }

@@ -1,12 +1,75 @@
-//! What every command shares: its context, its outcome, its errors and their exit codes.
+//! What every command shares: its context, what it says and where, its outcome, its errors and their
+//! exit codes.
+//!
+//! Results go to standard output by [`print`]; everything else goes to standard error by [`say`] or
+//! [`Context::note`]. Nothing else in this program writes to either, so that what happens when
+//! nobody reads any more is decided here alone:
+//!
+//! - Whoever reads the results may have read enough (`| head`). That ends nothing and is no error: the
+//!   command does what it was asked, and its exit code is the one it deserves. A command that does
+//!   nothing but print stops early.
+//! - Results that cannot be written for another reason (a full disk) are an error of our surroundings.
+//! - What is lost of standard error is not missed: the exit code says how it ended.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
 
 /// What the command line said for all commands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     /// No progress bars, only results and errors.
     pub(crate) quiet: bool,
+}
+
+impl Context {
+    /// Says something on standard error that a user who wants quiet can do without.
+    pub(crate) fn note(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+}
+
+/// Whether somebody still reads our standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// As far as we know.
+    There,
+    /// No: a pipe is closed at its other end. Nothing that is printed from now on is read.
+    Gone,
+}
+
+/// Prints a result, as it is, on standard output.
+///
+/// # Errors
+///
+/// Anything but a reader that is gone.
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<Reader, CmdError> {
+    let mut out = io::stdout().lock();
+    printed(out.write_all(text.as_ref()).and_then(|()| out.flush()))
+}
+
+/// What an attempt to write to standard output came to.
+pub(crate) fn printed(written: io::Result<()>) -> Result<Reader, CmdError> {
+    match written {
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error)
+            .context("write to standard output")
+            .map_err(CmdError::surroundings)
+            .map_err(|error| error.hint("make room where the output goes, or send it elsewhere")),
+    }
+}
+
+/// Says a line on standard error.
+pub(crate) fn say(text: impl fmt::Display) {
+    // In one call, so that lines of several threads do not mix. An error leaves nobody to tell.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// How a command ended that did what it was asked.

@@ -6,7 +6,7 @@ use skep_net::bundle::{self, BundleWriteError};
 
 use crate::{
     progress,
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::Bytes,
 };
 
@@ -38,19 +38,19 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
             .hint("DIR is the folder that `skep observe --out DIR` made"),
         other => CmdError::surroundings(other),
     })?;
-    if written.uncovered > 0 && !ctx.quiet {
-        eprintln!(
+    if written.uncovered > 0 {
+        ctx.note(format!(
             "{} records are not signed yet and stay behind",
             written.uncovered
-        );
+        ));
     }
-    println!(
-        "{}  {} files, {} records, {}",
+    ui::print(format!(
+        "{}  {} files, {} records, {}\n",
         out.display(),
         written.files,
         written.records,
         Bytes(written.size_bytes)
-    );
+    ))?;
     Ok(Outcome::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use crate::ui::{CmdError, Context, Outcome};
+use crate::ui::{self, CmdError, Context, Outcome};
 
 /// Print a tab-completion script for a shell
 ///
@@ -15,6 +15,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     let mut command = crate::Cli::command();
-    clap_complete::generate(args.shell, &mut command, "skep", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "skep", &mut script);
+    ui::print(script)?;
     Ok(Outcome::Done)
 }

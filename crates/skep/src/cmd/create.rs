@@ -16,7 +16,7 @@ use skep_wire::metainfo::{self, Draft, Metainfo};
 use crate::{
     progress,
     torrent_file::{self, Replace},
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
 };
 
@@ -125,7 +125,7 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let bytes = draft.encode().map_err(CmdError::usage)?;
     let torrent = Metainfo::from_bytes(&bytes).map_err(CmdError::usage)?;
     torrent_file::write(&out, &bytes, replace)?;
-    print_made(&out, &torrent);
+    ui::print(made(&out, &torrent))?;
     Ok(Outcome::Done)
 }
 
@@ -156,34 +156,32 @@ fn check_out(out: &Path, survey: &Survey, replace: Replace) -> Result<(), CmdErr
 fn warn_left_out(survey: &Survey) {
     for dir in &survey.empty_dirs {
         let dir = shown(&dir.display().to_string());
-        eprintln!("warning: {dir} is empty and left out: a torrent holds files only");
+        ui::say(format!(
+            "warning: {dir} is empty and left out: a torrent holds files only"
+        ));
     }
     for link in &survey.links_skipped {
-        eprintln!(
-            "warning: {} is a link and left out",
-            shown(&link.display().to_string())
-        );
+        let link = shown(&link.display().to_string());
+        ui::say(format!("warning: {link} is a link and left out"));
     }
 }
 
-fn print_made(out: &Path, torrent: &Metainfo) {
+/// What was made, for the user.
+fn made(out: &Path, torrent: &Metainfo) -> String {
     let info = &torrent.info;
     let files = match info.files.len() {
         1 => "1 file".to_owned(),
         n => format!("{n} files"),
     };
-    println!("torrent    {}", out.display());
-    println!("info-hash  {}", torrent.info_hash);
-    println!(
-        "content    {}, {} in {files}",
+    format!(
+        "torrent    {}\ninfo-hash  {}\ncontent    {}, {} in {files}\npieces     {} of {}\n",
+        out.display(),
+        torrent.info_hash,
         shown(&info.name),
-        Bytes(info.size_bytes)
-    );
-    println!(
-        "pieces     {} of {}",
+        Bytes(info.size_bytes),
         info.piece_count(),
         Bytes(info.piece_len.into())
-    );
+    )
 }
 
 fn explain(error: CreateError) -> CmdError {

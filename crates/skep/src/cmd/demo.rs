@@ -22,7 +22,7 @@ use self::{
     paint::{Colour, Paint},
     screen::Screen,
 };
-use crate::ui::{CmdError, Context, Outcome};
+use crate::ui::{self, CmdError, Context, Outcome};
 
 /// Watch a real swarm on this machine and see how well it was seen
 ///
@@ -67,7 +67,7 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let result = demo::run(&scenario, &dir, &mut |told| screen.tell(told));
     screen.take_down();
     let demo = result.map_err(CmdError::surroundings)?;
-    print!("{}", closing(&demo, &dir, seed, Paint::on(&stdout())));
+    ui::print(closing(&demo, &dir, seed, Paint::on(&stdout())))?;
     screen.say(&format!("\n{:.1} s in all.", began.elapsed().as_secs_f64()));
     Ok(if !demo.verification.verified() {
         Outcome::DoesNotVerify

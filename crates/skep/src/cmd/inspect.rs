@@ -9,7 +9,7 @@ use skep_wire::{
 
 use crate::{
     torrent_file,
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
 };
 
@@ -54,9 +54,9 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     let (torrent, bytes) = torrent_file::read(&args.torrent)?;
     let others = other_fields(&bytes);
     if args.json {
-        println!("{}", json(&torrent, &others));
+        ui::print(json(&torrent, &others) + "\n")?;
     } else {
-        print!("{}", text(&torrent, &others));
+        ui::print(text(&torrent, &others))?;
     }
     Ok(Outcome::Done)
 }

@@ -14,7 +14,7 @@ use skep_net::observe::{
 
 use crate::{
     progress, torrent_file,
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::{Bytes, Span},
 };
 
@@ -85,22 +85,21 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let run = ObserveRun::start(options).map_err(|error| explain(error, &folder))?;
     if let Some(cut) = run.opened().cut {
         let lost = cut.journal + cut.capture + cut.ledger;
-        eprintln!(
+        ui::say(format!(
             "run {} had ended in a crash; {lost} bytes that were not acknowledged are cut",
             cut.run
-        );
+        ));
     }
-    if !ctx.quiet {
-        eprintln!(
-            "run {} into {}, listening on {}",
-            run.run(),
-            folder.display(),
-            run.listen_addr()
-        );
-    }
+    ctx.note(format!(
+        "run {} into {}, listening on {}",
+        run.run(),
+        folder.display(),
+        run.listen_addr()
+    ));
     wait(&run, ctx)?;
     let summary = run.wait().map_err(|error| explain(error, &folder))?;
-    report(&summary, &folder, ctx);
+    ui::print(report(&summary, &folder))?;
+    ctx.note(format!("next: skep report {}", folder.display()));
     Ok(Outcome::Done)
 }
 
@@ -170,9 +169,9 @@ async fn show(run: &ObserveRun, bar: &ProgressBar, ctx: &Context) -> Result<(), 
             _ = interrupt.recv() => run.stop(),
         }
         let text = line(&run.counts());
-        if bar.is_hidden() && !ctx.quiet && line_at <= Instant::now() {
+        if bar.is_hidden() && line_at <= Instant::now() {
             line_at += LINE_EVERY;
-            eprintln!("{text}");
+            ctx.note(&text);
         }
         bar.set_message(text);
         bar.tick();
@@ -201,34 +200,37 @@ fn line(counts: &ObserveCounts) -> String {
     )
 }
 
-/// Says how it ended, on standard output.
-fn report(summary: &ObserveSummary, folder: &Path, ctx: &Context) {
+/// How it ended.
+fn report(summary: &ObserveSummary, folder: &Path) -> String {
     let ObserveSummary { run, counts } = summary;
-    println!("run {run} of {}", folder.display());
-    println!("{:>8} endpoints were named or came", counts.endpoints);
-    println!(
-        "{:>8} reached ({} attempts failed)",
-        counts.reached, counts.failed
-    );
-    println!("{:>8} joined the swarm", counts.joined);
-    println!("{:>8} claimed pieces", counts.claimed);
-    println!("{:>8} delivered blocks", counts.delivered);
-    println!("{:>8} delivered a verified piece", counts.verified);
-    if counts.whole > 0 {
-        println!("{:>8} delivered the whole content", counts.whole);
-    }
-    println!(
-        "{:>8} answers of trackers, {} failures",
-        counts.tracker_answers, counts.tracker_failures
-    );
-    println!(
-        "{:>8} records, {} captured",
+    let whole = match counts.whole {
+        0 => String::new(),
+        whole => format!("{whole:>8} delivered the whole content\n"),
+    };
+    format!(
+        "run {run} of {}\n\
+         {:>8} endpoints were named or came\n\
+         {:>8} reached ({} attempts failed)\n\
+         {:>8} joined the swarm\n\
+         {:>8} claimed pieces\n\
+         {:>8} delivered blocks\n\
+         {:>8} delivered a verified piece\n\
+         {whole}\
+         {:>8} answers of trackers, {} failures\n\
+         {:>8} records, {} captured\n",
+        folder.display(),
+        counts.endpoints,
+        counts.reached,
+        counts.failed,
+        counts.joined,
+        counts.claimed,
+        counts.delivered,
+        counts.verified,
+        counts.tracker_answers,
+        counts.tracker_failures,
         counts.records,
         Bytes(counts.captured_bytes)
-    );
-    if !ctx.quiet {
-        eprintln!("next: skep report {}", folder.display());
-    }
+    )
 }
 
 fn explain(error: ObserveError, folder: &Path) -> CmdError {

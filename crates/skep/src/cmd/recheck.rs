@@ -17,7 +17,7 @@ use skep_wire::{Bitfield, PieceIndex, metainfo::Info};
 
 use crate::{
     progress, torrent_file,
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
 };
 
@@ -49,22 +49,21 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         .map_err(CmdError::surroundings)?;
 
     let bad = info.piece_count() - there.count();
-    println!(
-        "{} of {} pieces are there and right",
+    let mut found = format!(
+        "{} of {} pieces are there and right\n",
         there.count(),
         info.piece_count()
     );
-    if bad == 0 {
-        return Ok(Outcome::Done);
-    }
     for (file, missing) in files_missing(info, &there) {
         let path = shown(&files.path(file).display().to_string());
-        println!(
-            "{path}: {missing} of its pieces missing or wrong, {}",
-            len_note(info, &files, file)
-        );
+        let note = len_note(info, &files, file);
+        found += &format!("{path}: {missing} of its pieces missing or wrong, {note}\n");
     }
-    Ok(Outcome::Negative)
+    ui::print(found)?;
+    Ok(match bad {
+        0 => Outcome::Done,
+        _ => Outcome::Negative,
+    })
 }
 
 /// The files that are touched by a piece that is not there, each with the number of such pieces.

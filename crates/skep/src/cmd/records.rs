@@ -1,9 +1,6 @@
 //! `skep records`: the ledger's records, one JSON object a line, for other programs.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Map, Value as Json};
@@ -11,7 +8,7 @@ use skep_evidence::record::{Record, fields::FIELDS};
 use skep_net::store::ObservationReader;
 use skep_wire::bencode::{self, Node, Value};
 
-use crate::ui::{CmdError, Context, Outcome};
+use crate::ui::{self, CmdError, Context, Outcome, Reader};
 
 /// A record nests a few levels at most; canonical, as every record is.
 const LIMITS: bencode::Limits = bencode::Limits {
@@ -19,6 +16,9 @@ const LIMITS: bencode::Limits = bencode::Limits {
     values_max: 10_000,
     canonical: true,
 };
+
+/// As many bytes are printed at a time.
+const PRINT_BYTES: usize = 64 << 10;
 
 /// Print every record of an observation, one JSON object a line
 ///
@@ -38,26 +38,23 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     let observation = ObservationReader::open(&args.dir).map_err(|error| {
         CmdError::surroundings(error).hint("DIR is the folder that `skep observe --out DIR` made")
     })?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut lines = String::new();
     for record in observation.records() {
         let (index, record) = record.map_err(CmdError::surroundings)?;
         if !args.kind.is_empty() && !args.kind.iter().any(|kind| kind == record.body.kind()) {
             continue;
         }
         let line = line(index, &record).map_err(CmdError::surroundings)?;
-        match writeln!(out, "{line}") {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::Done),
-            other => other
-                .context("write the records")
-                .map_err(CmdError::surroundings)?,
+        lines += &format!("{line}\n");
+        if lines.len() >= PRINT_BYTES {
+            match ui::print(std::mem::take(&mut lines))? {
+                Reader::There => {}
+                Reader::Gone => return Ok(Outcome::Done),
+            }
         }
     }
-    match out.flush() {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CmdError::surroundings(error))
-        }
-        _ => Ok(Outcome::Done),
-    }
+    ui::print(lines)?;
+    Ok(Outcome::Done)
 }
 
 fn line(index: u64, record: &Record) -> anyhow::Result<Json> {

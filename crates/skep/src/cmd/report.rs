@@ -1,15 +1,12 @@
 //! `skep report`: Exhibit A of an observation.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use skep_analysis::report::{CSV_NAME, HTML_NAME, JSON_NAME, table};
 use skep_net::report::{self, Made, REPORT_DIR};
 
-use crate::ui::{CmdError, Context, Outcome};
+use crate::ui::{self, CmdError, Context, Outcome};
 
 /// Print Exhibit A of an observation: numbered endpoints with times, claims and grades
 ///
@@ -56,11 +53,11 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let made = report::make(&args.dir).map_err(|error| {
         CmdError::surroundings(error).hint("DIR is the folder that `skep observe --out DIR` made")
     })?;
-    if made.uncovered > 0 && !ctx.quiet {
-        eprintln!(
+    if made.uncovered > 0 {
+        ctx.note(format!(
             "{} records are not signed yet and are not in this report",
             made.uncovered
-        );
+        ));
     }
     match args.format.name() {
         None => all(&args, ctx, &made)?,
@@ -79,12 +76,8 @@ fn all(args: &Args, ctx: &Context, made: &Made) -> Result<(), CmdError> {
         return Err(CmdError::usage(error).hint("choose one with --format"));
     }
     let paths = report::write(&made.report, &out).map_err(CmdError::surroundings)?;
-    print(table(&made.sheet).as_bytes())?;
-    if !ctx.quiet {
-        paths
-            .iter()
-            .for_each(|path| eprintln!("{}", path.display()));
-    }
+    ui::print(table(&made.sheet))?;
+    paths.iter().for_each(|path| ctx.note(path.display()));
     Ok(())
 }
 
@@ -98,13 +91,6 @@ fn one(out: Option<&Path>, name: &str, made: &Made) -> Result<(), CmdError> {
         Some(path) if path != Path::new("-") => std::fs::write(path, bytes)
             .with_context(|| path.display().to_string())
             .map_err(CmdError::surroundings),
-        Some(_) | None => print(bytes),
+        Some(_) | None => ui::print(bytes).map(|_| ()),
     }
-}
-
-fn print(bytes: &[u8]) -> Result<(), CmdError> {
-    std::io::stdout()
-        .write_all(bytes)
-        .context("standard output")
-        .map_err(CmdError::surroundings)
 }

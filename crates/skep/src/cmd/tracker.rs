@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use skep_net::tracker::{TrackerConfig, TrackerHandle, TrackerServer, TrackerServerError};
 
 use crate::{
-    ui::{CmdError, Context, Outcome},
+    ui::{self, CmdError, Context, Outcome},
     units::Span,
 };
 
@@ -84,20 +84,17 @@ async fn serve(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     config.store.peers_max = args.peers_max;
     config.conns_max = args.conns_max;
     let server = TrackerServer::start(config).map_err(cannot_start)?;
-    for url in server.urls() {
-        println!("{url}");
-    }
+    // The tracker serves on when whoever read this has gone: `tracker | head -1` runs one.
+    ui::print(server.urls().join("\n") + "\n")?;
     let mut interrupt = Signals::new().map_err(CmdError::surroundings)?;
     let every = args.stats.0;
     loop {
         tokio::select! {
             () = interrupt.any() => break,
-            () = pause(every), if !ctx.quiet && !every.is_zero() => eprintln!("{}", line(&server)),
+            () = pause(every), if !ctx.quiet && !every.is_zero() => ctx.note(line(&server)),
         }
     }
-    if !ctx.quiet {
-        eprintln!("{}", line(&server));
-    }
+    ctx.note(line(&server));
     Ok(Outcome::Done)
 }
 

@@ -1,15 +1,12 @@
 //! `skep verify`: every check of a bundle.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use skep_net::bundle::BundleFile;
 use skep_verify::Policy;
 
-use crate::ui::{CmdError, Context, Outcome};
+use crate::ui::{self, CmdError, Context, Outcome};
 
 /// Check a bundle: replay every run and compare everything
 ///
@@ -57,13 +54,7 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     } else {
         outcome.to_string()
     };
-    // Whoever reads may have read enough (`| head`); the exit code still says what was found.
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(CmdError::surroundings(error));
-        }
-        _ => {}
-    }
+    ui::print(text)?;
     Ok(if outcome.verified() {
         Outcome::Done
     } else {

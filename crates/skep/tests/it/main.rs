@@ -3,6 +3,7 @@
 mod demo;
 mod handover;
 mod observe;
+mod output;
 mod scripts;
 mod support;
 mod transfer;

@@ -97,7 +97,7 @@ pub(crate) fn wait_within(mut child: Child, secs: u64) -> Output {
 }
 
 /// Waits until `done` holds.
-pub(crate) fn wait_until(done: impl Fn() -> bool) {
+pub(crate) fn wait_until(mut done: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < until, "did not come within 60 s");

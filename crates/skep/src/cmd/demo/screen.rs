@@ -12,7 +12,10 @@ use skep_lab::{
 };
 
 use super::paint::{Colour, Paint};
-use crate::{ui::Context, units::Bytes};
+use crate::{
+    ui::{self, Context},
+    units::Bytes,
+};
 
 /// The demo's screen, on standard error.
 pub(super) struct Screen {
@@ -67,7 +70,7 @@ impl Screen {
             return;
         }
         if self.bars.is_hidden() {
-            eprintln!("{line}");
+            ui::say(line);
         } else {
             // An error would mean that the terminal is gone; there is nobody to tell.
             let _ = self.bars.println(line);
