@@ -47,6 +47,9 @@ pub struct SessionConfig {
     pub purpose: Purpose,
     /// Whether files may be overwritten that lie in the way and hold nothing of the torrent.
     pub overwrite: bool,
+    /// Whether disk space is taken for all files before anything is fetched; otherwise files are sparse
+    /// and grow as pieces come.
+    pub preallocate: bool,
     /// The address to listen on. If it is not the unspecified address, outgoing connections leave
     /// from it too, so that several peers of one machine can be told apart.
     pub bind: IpAddr,
@@ -346,6 +349,7 @@ impl SessionConfig {
             place: Place::Under(dir.into()),
             purpose: Purpose::Get(SeedUntil::Complete),
             overwrite: false,
+            preallocate: false,
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 0,
             peer_id: None,

@@ -41,6 +41,7 @@ struct Cli {
 fn main() -> ExitCode {
     let ended = match Cli::try_parse() {
         Ok(cli) => {
+            skep_net::disk::files::raise_descriptors();
             let ctx = ui::Context { quiet: cli.quiet };
             cmd::run(cli.command, &ctx)
         }

@@ -10,7 +10,7 @@
 
 use std::{
     fs::File,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
@@ -27,9 +27,36 @@ use super::{
 };
 use crate::session::Place;
 
-/// How many files of one torrent are open at once on one thread. The usual limit of a process is
-/// 1,024 descriptors; torrents with tens of thousands of files exist.
+/// How many files of one torrent are open at once on one thread, at most. Torrents with tens of
+/// thousands of files exist.
 pub const FILES_OPEN_MAX: usize = 128;
+
+/// Torrents of more files have their file system synced rather than file by file.
+const SYNCED_SINGLY_MAX: usize = 64;
+
+/// The threads that may hold files of one session: the event loop, the keeper, and the workers that
+/// check and write.
+const THREADS_MAX: usize = 7;
+
+/// How many descriptors the system allows this process.
+pub(crate) fn descriptors_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let limit = limit.current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Lets this process have as many descriptors as it may: peers and files need one each, and the usual
+/// limit of 1,024 is there for programs that cannot count further. What the system refuses stays as it is.
+pub fn raise_descriptors() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+}
+
+/// Half of the process's descriptors are for files, shared out evenly.
+fn open_max(descriptors: usize) -> usize {
+    (descriptors / 2 / THREADS_MAX).clamp(4, FILES_OPEN_MAX)
+}
 
 /// The most that one read or write call is given: large enough that calls cost nothing beside the
 /// copying, small enough to stay in the second-level cache where the bytes are hashed.
@@ -54,6 +81,7 @@ pub struct Files {
     open: Vec<Option<Arc<File>>>,
     /// Numbers of open files, the least recently used first.
     used: Vec<usize>,
+    open_max: usize,
 }
 
 /// What a file's metadata say, to know it again.
@@ -80,6 +108,7 @@ impl Files {
             access,
             open,
             used: Vec::new(),
+            open_max: open_max(descriptors_max()),
         }
     }
 
@@ -97,6 +126,7 @@ impl Files {
             access,
             open: vec![None; self.open.len()],
             used: Vec::new(),
+            open_max: self.open_max,
         }
     }
 
@@ -175,7 +205,7 @@ impl Files {
         let Some(fresh) = self.open_file(file, create)? else {
             return Ok(None);
         };
-        if self.used.len() >= FILES_OPEN_MAX {
+        if self.used.len() >= self.open_max {
             let oldest = self.used.remove(0);
             self.open[oldest] = None;
         }
@@ -279,6 +309,26 @@ impl Files {
         }
     }
 
+    /// Takes the disk space of every file now, so that the disk cannot be full later.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] naming the file for which there is no space, or whose file system cannot do it.
+    pub fn allocate(&mut self) -> Result<(), DiskError> {
+        for file in 0..self.open.len() {
+            let slot = &self.layout.files()[file];
+            let len = slot.len;
+            if len > 0 && !slot.padding {
+                let open = self.writable(file)?;
+                let all = rustix::fs::FallocateFlags::empty();
+                rustix::fs::fallocate(&open, all, 0, len).map_err(|errno| {
+                    DiskError::io("take disk space for", &self.path(file))(errno.into())
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the files of length 0, which no piece ever touches.
     ///
     /// # Errors
@@ -348,24 +398,43 @@ impl Files {
     }
 
     /// Makes everything that is written in these files, by whomever, survive a power cut; the
-    /// folders that hold them, too.
+    /// folders that hold them, too. Of more than [`SYNCED_SINGLY_MAX`] files the whole file system is
+    /// synced instead: a disk takes milliseconds for each file.
     ///
     /// # Errors
     ///
     /// [`DiskError`] naming the file or folder that could not be synced.
     pub fn sync_all(&mut self) -> Result<(), DiskError> {
         let mut dirs = std::collections::BTreeSet::new();
+        let mut devices = std::collections::BTreeSet::new();
+        let singly = self.open.len() <= SYNCED_SINGLY_MAX;
         for file in 0..self.open.len() {
             if self.layout.files()[file].padding {
                 continue;
             }
             let path = self.path(file);
+            if !singly {
+                let is_new = match std::fs::metadata(&path) {
+                    Ok(meta) => devices.insert(meta.dev()),
+                    Err(error) if is_absent(&error) => continue,
+                    Err(error) => return Err(DiskError::io("look at", &path)(error)),
+                };
+                if !is_new {
+                    continue;
+                }
+            }
             // A file that did not change since the last sync costs one call.
             let Some(open) = self.readable(file)? else {
                 continue;
             };
-            open.sync_all().map_err(DiskError::io("sync", &path))?;
-            dirs.extend(path.ancestors().skip(1).map(Path::to_owned));
+            if singly {
+                open.sync_all().map_err(DiskError::io("sync", &path))?;
+                dirs.extend(path.ancestors().skip(1).map(Path::to_owned));
+            } else {
+                rustix::fs::syncfs(&open).map_err(|errno| {
+                    DiskError::io("sync the file system of", &path)(errno.into())
+                })?;
+            }
         }
         dirs.iter()
             .filter(|dir| dir.starts_with(&self.base) && !dir.as_os_str().is_empty())
@@ -411,7 +480,7 @@ fn link_or(
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -535,6 +604,19 @@ mod tests {
     }
 
     #[test]
+    fn allocated_files_take_their_space_at_once() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut files = files(dir.path(), Access::Write);
+        files.allocate().expect("there is space for 30 bytes");
+        let meta = std::fs::metadata(dir.path().join("t/sub/b")).expect("there");
+        assert_eq!(meta.len(), 20);
+        assert!(meta.blocks() > 0);
+        let mut read = [1; 30];
+        assert!(files.read_at(0, &mut read).expect("read"));
+        assert_eq!(read, [0; 30]);
+    }
+
+    #[test]
     fn more_files_than_may_be_open_are_all_written() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let count = FILES_OPEN_MAX + 10;
@@ -543,6 +625,10 @@ mod tests {
         let mut files = Files::new(Arc::new(layout), &place, "t", Access::Write);
         files.write_at(0, &vec![9; count]).expect("written");
         assert!(files.used.len() <= FILES_OPEN_MAX);
+        assert_eq!(
+            [256, 512, 1024, usize::MAX].map(open_max),
+            [18, 36, 73, FILES_OPEN_MAX]
+        );
         let mut read = vec![0; count];
         assert!(files.read_at(0, &mut read).expect("read"));
         assert_eq!(read, vec![9; count]);

@@ -30,7 +30,7 @@ use crate::{
     disk::{
         DiskError,
         check::{self, Watch},
-        files::{Access, Files},
+        files::{Access, Files, descriptors_max},
         layout::Layout,
         resume,
         writer::{Keep, Report, Writer},
@@ -53,6 +53,9 @@ const PARTIAL_BYTES_MAX: u64 = 64 << 20;
 
 /// So many pieces may be under way however large they are: a few for each of a few peers.
 const PARTIAL_PIECES_MIN: u64 = 32;
+
+/// Descriptors for what is neither a peer nor a file of the torrent.
+const DESCRIPTORS_SPARE: usize = 32;
 
 /// How long a finished stripe may wait for others that are hashed and written together with it.
 const FLUSH_AFTER: Duration = Duration::from_millis(5);
@@ -284,6 +287,9 @@ impl Running {
             // Before the first byte, so that what lies here is known for ours from now on.
             let stamps = resume::stamps_of(&files)?;
             resume::save(&resume_file, config.torrent.info_hash, &have, &stamps)?;
+            if config.preallocate {
+                files.allocate()?;
+            }
             let report = move |what| drop(report.send(what));
             let started = Writer::start(&files, &config.torrent, resume_file, report);
             Some(started.map_err(SessionError::Start)?)
@@ -308,7 +314,9 @@ impl Running {
         machine.client = config.client.clone();
         machine.private = info.private;
         machine.fetch = writer.is_some();
-        machine.peers_max = config.peers_max;
+        // Half of the descriptors are for files.
+        let sockets = (descriptors_max() / 2).saturating_sub(DESCRIPTORS_SPARE);
+        machine.peers_max = config.peers_max.min(sockets.max(1));
         machine.upload_slots = config.upload_slots;
         let pieces_max = PARTIAL_BYTES_MAX / u64::from(info.piece_len.max(1));
         machine.partial_pieces_max = pieces_max.clamp(PARTIAL_PIECES_MIN, 1024) as usize;

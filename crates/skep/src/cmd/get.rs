@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Overwrite files that lie in the way and hold nothing of the torrent.
     #[arg(long)]
     overwrite: bool,
+    /// Take the disk space of all files before anything is fetched [default: files are sparse and grow].
+    #[arg(long)]
+    preallocate: bool,
     #[command(flatten)]
     transfer: transfer::Options,
 }
@@ -50,5 +53,6 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let mut config = SessionConfig::get(Arc::new(torrent), args.out);
     config.purpose = Purpose::Get(until);
     config.overwrite = args.overwrite;
+    config.preallocate = args.preallocate;
     transfer::run(config, &args.transfer, ctx)
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Stdio};
 
-use crate::support::{done, interrupt, run, seeder, skep, wait_until};
+use crate::support::{Running, done, interrupt, line_with, run, seeder, skep, wait_until};
 
 const SIZE: u64 = 61 * PIECE;
 const PIECE: u64 = 65_536;
@@ -98,4 +98,44 @@ fn bytes_right(dir: &Path) -> u64 {
         .and_then(|n| n.parse().ok())
         .expect("a count");
     count * PIECE
+}
+
+/// Few descriptors at both ends, and disk space taken before: 15,000 files with 512 in the long form, and
+/// 3,000 with 128 otherwise.
+#[test]
+fn a_torrent_of_thousands_of_files_needs_few_descriptors() {
+    let long = std::env::var_os("SKEP_LONG").is_some();
+    let (files, descriptors) = if long { (15_000, 512) } else { (3_000, 128) };
+    let dir = tempfile::tempdir().expect("temporary folder");
+    for n in 0..files {
+        let folder = dir.path().join(format!("t/{}", n / 500));
+        if n % 500 == 0 {
+            std::fs::create_dir_all(&folder).expect("created");
+        }
+        std::fs::write(folder.join(format!("{n}")), format!("{n}").repeat(20)).expect("written");
+    }
+    done(dir.path(), &["create", "t", "--piece-size", "16KiB"]);
+    let limited = |args: &str| {
+        let program = env!("CARGO_BIN_EXE_skep");
+        let mut command = std::process::Command::new("sh");
+        command.current_dir(dir.path()).stdin(Stdio::null());
+        command.args([
+            "-c",
+            &format!("ulimit -n {descriptors} && exec {program} {args}"),
+        ]);
+        command
+    };
+    let mut seed = limited("seed t.torrent t --listen 127.0.0.1");
+    seed.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut seed = Running(seed.spawn().expect("started"));
+    let line = line_with(&mut seed.0, "listening on ");
+    let addr = line.rsplit(' ').next().expect("an address");
+    let get = format!("get t.torrent --out out --listen 127.0.0.1 --preallocate --peer {addr}");
+    let output = limited(&get).output().expect("ran");
+    assert!(output.status.success(), "{output:?}");
+    for n in 0..files {
+        let path = dir.path().join(format!("out/t/{}/{n}", n / 500));
+        let text = std::fs::read_to_string(path).expect("arrived");
+        assert_eq!(text, format!("{n}").repeat(20));
+    }
 }
