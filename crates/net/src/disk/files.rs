@@ -373,6 +373,22 @@ impl Files {
         Ok(done == buf.len())
     }
 
+    /// Tells the system that content from `offset` on will be read soon. It may not listen.
+    pub fn read_ahead(&mut self, offset: u64, len: u64) {
+        let layout = self.layout.clone();
+        for span in layout.spans(offset, len) {
+            if layout.files()[span.file].padding {
+                continue;
+            }
+            if let (Ok(Some(file)), Some(len)) =
+                (self.readable(span.file), std::num::NonZero::new(span.len))
+            {
+                let soon = rustix::fs::Advice::WillNeed;
+                let _ = rustix::fs::fadvise(&file, span.at, Some(len), soon);
+            }
+        }
+    }
+
     /// Writes content at `offset`, creating what is missing.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use skep_wire::{
 };
 use tokio::{io::Interest, net::TcpStream};
 
-use super::What;
+use super::{What, world::AHEAD_BYTES};
 use crate::{
     disk::{DiskError, files::Files},
     rate::Bucket,
@@ -36,6 +36,8 @@ pub(super) struct Outbox {
     marks: VecDeque<(u64, Mark)>,
     /// When something left last, or the queue was last empty.
     pub(super) moved_at: Moment,
+    /// The stretch that was asked for last: a piece and a number in it.
+    ahead: Option<(PieceIndex, u32)>,
     handshake_queued: bool,
 }
 
@@ -97,8 +99,12 @@ impl Outbox {
         }
     }
 
-    /// Queues a block.
-    pub(super) fn push_block(&mut self, block: Block) {
+    /// Queues a block. Returns whether it is the first of a stretch of [`AHEAD_BYTES`] of its piece, which
+    /// the disk had better read before its turn comes: sending waits for it, and all connections with it.
+    pub(super) fn push_block(&mut self, block: Block) -> bool {
+        let stretch = (block.piece, block.begin / AHEAD_BYTES);
+        let is_new = self.ahead != Some(stretch);
+        self.ahead = Some(stretch);
         self.queued += (PIECE_HEADER_LEN as u64) + u64::from(block.len);
         self.marks.push_back((self.queued, Mark::Block(block)));
         self.queue.push_back(Item::Block {
@@ -106,6 +112,7 @@ impl Outbox {
             header: piece_header(block),
             sent: 0,
         });
+        is_new
     }
 
     /// What has left since the last call.

@@ -28,6 +28,9 @@ use crate::{
 /// step, with a few to judge.
 const BATCH: usize = 16;
 
+/// How far beyond a peer's request the disk is asked to read: a peer mostly wants the rest of the piece.
+pub(super) const AHEAD_BYTES: u32 = 1 << 20;
+
 /// What surrounds the machine.
 pub(super) struct World {
     pub(super) torrent_file: Arc<Metainfo>,
@@ -218,7 +221,16 @@ impl World {
                 line.out
                     .push_bytes(bytes, self.torrent_file.info.piece_count());
             }
-            Transmit::Block(block) => line.out.push_block(block),
+            Transmit::Block(block) => {
+                if line.out.push_block(block) {
+                    let info = &self.torrent_file.info;
+                    let offset = u64::from(block.piece.0) * u64::from(info.piece_len)
+                        + u64::from(block.begin);
+                    let stretch = AHEAD_BYTES - block.begin % AHEAD_BYTES;
+                    let left = info.piece_size(block.piece).saturating_sub(block.begin);
+                    self.files.read_ahead(offset, left.min(stretch).into());
+                }
+            }
         }
         line.wake.notify_one();
     }
