@@ -153,6 +153,51 @@ fn a_stopped_download_goes_on_where_it_was() {
     assert!(!case.resume_file().exists());
 }
 
+/// Of two files with claimed pieces one is touched: it is read again, and the other is believed unread, as
+/// shows by a byte that was changed in it with its time put back.
+#[test]
+fn only_files_that_were_touched_are_read_again() {
+    let case = Case::folder(&[("a", 10 * 65_536), ("b", 10 * 65_536)], 65_536);
+    let (seed, _) = case.seed();
+    let (mut config, _) = case.get(&[seed.listen_addr()]);
+    config.download_bytes_per_sec = Some(1_000_000);
+    let first = Session::start(config).expect("started");
+    support::wait_until(30, || first.stats().pieces_held >= 16);
+    first.stop();
+    let held = join_within(first, 10).stats.pieces_held;
+
+    let b = case.out().join("t/b");
+    let time = std::fs::metadata(&b)
+        .and_then(|meta| meta.modified())
+        .expect("has one");
+    let right = std::fs::read(&b).expect("read");
+    let wrong: Vec<u8> = right.iter().map(|byte| byte ^ 1).collect();
+    std::fs::write(&b, wrong).expect("written");
+    let touch = |path: &std::path::Path, time| {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(path)
+            .expect("opened");
+        file.set_modified(time).expect("set");
+    };
+    touch(&b, time);
+    touch(&case.out().join("t/a"), std::time::SystemTime::now());
+
+    let (config, heard) = case.get(&[seed.listen_addr()]);
+    assert!(join_within(Session::start(config).expect("started"), 30).complete);
+    assert!(heard.has(&What::Checked {
+        pieces_held: held,
+        pieces: 20,
+        from_resume: false
+    }));
+    let source = |name| std::fs::read(case.source().join(name)).expect("read");
+    assert!(std::fs::read(case.out().join("t/a")).expect("read") == source("a"));
+    assert!(
+        std::fs::read(&b).expect("read") != source("b"),
+        "b was read again"
+    );
+}
+
 /// A folder lies where a file should be: the piece is kept in memory, the file is named, and once
 /// the folder is gone everything is written.
 #[test]

@@ -34,7 +34,8 @@ pub enum Missing {
     IsError,
 }
 
-/// Returns the digest of every piece of the content, `None` where bytes are missing.
+/// Returns the digest of every piece of the content, `None` where bytes are missing, and for pieces
+/// that are not in `only`, if that is given.
 ///
 /// # Errors
 ///
@@ -43,6 +44,7 @@ pub fn hash_pieces(
     files: &Files,
     piece_len: u32,
     missing: Missing,
+    only: Option<&Bitfield>,
     watch: &Watch,
 ) -> Result<Vec<Option<Sha1Digest>>, DiskError> {
     let size = files.layout().size_bytes();
@@ -59,6 +61,10 @@ pub fn hash_pieces(
             }
             let offset = u64::from(piece) * u64::from(piece_len);
             let len = (size - offset).min(u64::from(piece_len));
+            if only.is_some_and(|only| !only.has(PieceIndex(piece))) {
+                watch.bytes_done.fetch_add(len, Ordering::Relaxed);
+                continue;
+            }
             let digest = hash_range(&mut files, offset, len, &mut buf, missing, watch)
                 .inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?;
             found.push((piece, digest));
@@ -91,13 +97,18 @@ pub fn hash_pieces(
     failed.map_or(Ok(digests), Err)
 }
 
-/// Returns which pieces of the torrent are there with their right hash.
+/// Returns which pieces of the torrent, or of `only`, if that is given, are there with their right hash.
 ///
 /// # Errors
 ///
 /// [`DiskError`] if a file is there and cannot be read.
-pub fn pieces_there(files: &Files, info: &Info, watch: &Watch) -> Result<Bitfield, DiskError> {
-    let digests = hash_pieces(files, info.piece_len, Missing::IsNoDigest, watch)?;
+pub fn pieces_there(
+    files: &Files,
+    info: &Info,
+    only: Option<&Bitfield>,
+    watch: &Watch,
+) -> Result<Bitfield, DiskError> {
+    let digests = hash_pieces(files, info.piece_len, Missing::IsNoDigest, only, watch)?;
     let mut there = Bitfield::empty(info.piece_count());
     for (index, (got, expected)) in (0..).zip(digests.iter().zip(&info.pieces)) {
         if got.as_ref() == Some(expected) {

@@ -26,7 +26,7 @@ use std::{
 use rustix::fs::OFlags;
 use skep_hash::sha256;
 use skep_wire::{
-    Bitfield, InfoHash,
+    Bitfield, InfoHash, PieceIndex,
     bencode::{self, Dict},
     metainfo::Metainfo,
 };
@@ -43,7 +43,8 @@ pub const SUFFIX: &str = ".skep-resume";
 const BYTES_MAX: u64 = 64 << 20;
 
 const VERSION: i64 = 1;
-const ABSENT: [u8; 16] = [0xff; 16];
+const STAMP_LEN: usize = 16;
+const ABSENT: [u8; STAMP_LEN] = [0xff; STAMP_LEN];
 const DIGEST_LEN: usize = 32;
 
 /// Where the resume file of the torrent `name` lies whose content lies in `dir`.
@@ -51,13 +52,22 @@ pub fn path_in(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}{SUFFIX}"))
 }
 
-/// Returns the pieces that the resume file at `path` claims, if it may be believed.
+/// What a resume file says, as far as it may be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Believed {
+    /// Pieces that are there: synced before the claim, in files that nobody has touched since.
+    pub have: Bitfield,
+    /// Pieces of files that were touched since: only their hashes can tell.
+    pub doubtful: Bitfield,
+}
+
+/// Returns what the resume file at `path` claims of the files that are as they were then.
 ///
 /// # Errors
 ///
 /// [`DiskError`] if a file of the content cannot be looked at. A resume file that is missing,
-/// damaged or out of date is no error: there is nothing to believe.
-pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Bitfield>, DiskError> {
+/// damaged or of another torrent is no error: there is nothing to believe.
+pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Believed>, DiskError> {
     let mut bytes = Vec::new();
     let read = OpenOptions::new()
         .read(true)
@@ -72,7 +82,26 @@ pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Bit
         return Ok(None);
     };
     let now = stamps_of(files)?;
-    Ok((stamps == now).then_some(pieces))
+    if stamps.len() != now.len() {
+        return Ok(None);
+    }
+    let info = &torrent.info;
+    let mut doubtful = Bitfield::empty(info.piece_count());
+    let stamps = stamps.as_chunks::<STAMP_LEN>().0.iter();
+    let now = now.as_chunks::<STAMP_LEN>().0.iter();
+    let changed = stamps.zip(now).zip(files.layout().files());
+    for (_, slot) in changed.filter(|((then, now), slot)| then != now && slot.len > 0) {
+        let piece_len = u64::from(info.piece_len);
+        let last = (slot.offset + slot.len - 1) / piece_len;
+        for piece in slot.offset / piece_len..=last {
+            doubtful.insert(PieceIndex(piece as u32));
+        }
+    }
+    let mut have = Bitfield::empty(info.piece_count());
+    for piece in pieces.iter().filter(|&piece| !doubtful.has(piece)) {
+        have.insert(piece);
+    }
+    Ok(Some(Believed { have, doubtful }))
 }
 
 /// Replaces the resume file. The caller promises that the content of `pieces` has been synced, and
@@ -128,7 +157,7 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
 /// [`DiskError`] if one cannot be looked at.
 pub fn stamps_of(files: &Files) -> Result<Vec<u8>, DiskError> {
     let count = files.layout().files().len();
-    let mut bytes = Vec::with_capacity(16 * count);
+    let mut bytes = Vec::with_capacity(STAMP_LEN * count);
     for file in 0..count {
         match files.stamp(file)? {
             Some(Stamp { len, modified_ns }) => {
@@ -157,7 +186,6 @@ fn decode(bytes: &[u8], info_hash: InfoHash, piece_count: u32) -> Option<(Vec<u8
 mod tests {
     use std::sync::Arc;
 
-    use skep_wire::PieceIndex;
     use skep_wire::metainfo::{self, Draft, Info};
 
     use super::*;
@@ -223,8 +251,22 @@ mod tests {
             save(&self.path(), self.torrent.info_hash, &self.claim, &stamps).expect("saved");
         }
 
-        fn load(&self) -> Option<Bitfield> {
+        fn load(&self) -> Option<Believed> {
             load(&self.path(), &self.torrent, &self.files).expect("looked at")
+        }
+
+        fn believed(&self) -> Option<Believed> {
+            let (have, doubtful) = (self.claim.clone(), Bitfield::empty(3));
+            Some(Believed { have, doubtful })
+        }
+
+        fn doubted(&self) -> Option<Believed> {
+            let mut doubtful = Bitfield::empty(3);
+            for n in 0..3 {
+                doubtful.insert(PieceIndex(n));
+            }
+            let have = Bitfield::empty(3);
+            Some(Believed { have, doubtful })
         }
     }
 
@@ -233,11 +275,11 @@ mod tests {
         let case = case();
         assert_eq!(case.load(), None);
         case.save();
-        assert_eq!(case.load(), Some(case.claim.clone()));
+        assert_eq!(case.load(), case.believed());
         case.save();
         assert_eq!(
             case.load(),
-            Some(case.claim.clone()),
+            case.believed(),
             "replacing an older one works too"
         );
         remove(&case.path()).expect("removed");
@@ -246,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_touched_since_makes_the_claim_worthless() {
+    fn a_file_touched_since_makes_its_pieces_doubtful() {
         let mut case = case();
         case.save();
         case.files.write_at(20_000, b"later").expect("written");
@@ -256,15 +298,15 @@ mod tests {
             .expect("opened");
         file.set_modified(std::time::SystemTime::now())
             .expect("touched");
-        assert_eq!(case.load(), None);
+        assert_eq!(case.load(), case.doubted());
     }
 
     #[test]
-    fn a_missing_file_makes_the_claim_worthless() {
+    fn a_missing_file_makes_its_pieces_doubtful() {
         let case = case();
         case.save();
         std::fs::remove_file(case.dir.path().join("t")).expect("removed");
-        assert_eq!(case.load(), None);
+        assert_eq!(case.load(), case.doubted());
     }
 
     /// Every byte of the file, changed one at a time.

@@ -164,15 +164,18 @@ fn find(
     };
     let mut peers = config.peers.clone();
     let mut stopped = false;
-    let from_resume = believed.is_some();
-    let have = match believed {
-        Some(have) => have,
-        None => {
+    let from_resume = believed
+        .as_ref()
+        .is_some_and(|believed| believed.doubtful.count() == 0);
+    let only = believed.as_ref().map(|believed| &believed.doubtful);
+    let mut have = match only {
+        Some(doubtful) if doubtful.count() == 0 => doubtful.clone(),
+        _ => {
             let watch = Watch::default();
             let waiter = std::thread::current();
             let found = std::thread::scope(|scope| {
                 let check = scope.spawn(|| {
-                    let found = check::pieces_there(files, info, &watch);
+                    let found = check::pieces_there(files, info, only, &watch);
                     waiter.unpark();
                     found
                 });
@@ -202,6 +205,9 @@ fn find(
     };
     if stopped {
         return Ok(None);
+    }
+    for piece in believed.iter().flat_map(|believed| believed.have.iter()) {
+        have.insert(piece);
     }
     let fetches = matches!(config.purpose, Purpose::Get(_));
     if fetches && have.count() == 0 && !config.overwrite && !resume_file.exists() {

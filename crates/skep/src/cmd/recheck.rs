@@ -45,8 +45,10 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let watch = Watch::default();
     let bar = progress::bytes_bar(ctx, "checking", info.size_bytes);
     let done = || watch.bytes_done.load(Ordering::Relaxed);
-    let there = progress::follow(&bar, done, || check::pieces_there(&files, info, &watch))
-        .map_err(CmdError::surroundings)?;
+    let there = progress::follow(&bar, done, || {
+        check::pieces_there(&files, info, None, &watch)
+    })
+    .map_err(CmdError::surroundings)?;
 
     let bad = info.piece_count() - there.count();
     let mut found = format!(
