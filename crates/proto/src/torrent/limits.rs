@@ -53,9 +53,15 @@ pub const NEWCOMER_SECS: u64 = 60;
 /// without any piece we have nothing to trade.
 pub const RANDOM_FIRST_PIECES: u32 = 4;
 
-/// Requests that a peer is sent at first: one more follows for each block that comes, so a fast peer
+/// Requests that a peer is sent at first: more follow for each block that comes, so a fast peer
 /// soon has many, and a slow one does not sit on much that others could send.
 pub const WINDOW_FIRST: usize = 4;
+
+/// By how many requests a new window grows for each block that comes while answers come undelayed:
+/// three, and the one that replaces the block, make four times as many with each answer. The aim is
+/// the rate times delay and [`WINDOW_SPARE_MS`], which is four times what one answer brings at a
+/// delay of a third of a second, and more below.
+pub const WINDOW_GROWTH: usize = 3;
 
 /// The fewest requests that a peer which delivers is kept busy with.
 pub const WINDOW_MIN: usize = 2;

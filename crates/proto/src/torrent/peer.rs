@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use skep_wire::{Block, Moment, PeerId, PieceIndex, Said, piece::BLOCK_LEN};
 
 use super::{
-    CHOKE_RATE_SECS, PeerKey, PeerView, UPLOAD_WINDOW_MIN, WINDOW_FIRST, WINDOW_MIN,
+    CHOKE_RATE_SECS, PeerKey, PeerView, UPLOAD_WINDOW_MIN, WINDOW_FIRST, WINDOW_GROWTH, WINDOW_MIN,
     WINDOW_SPARE_MS, rate::Rate,
 };
 use crate::peer::PeerConn;
@@ -142,15 +142,22 @@ impl Peer {
 
 /// How many requests keep a peer busy: its rate times the delay of an answer, and a second more.
 ///
-/// At first one more for each block that comes, until the rate no longer rises by a quarter in a
+/// At first it grows with each block that comes, until the rate no longer rises by a quarter in a
 /// second; by then rate and delay are known. The delay is the least that was seen, for a longer one
 /// contains our own queue, and grows slowly so that a changed path is noticed.
+///
+/// That first growth is fourfold from answer to answer while answers take no longer than the first
+/// did, for then nothing queues yet: clients that look at their requests twice a second only would
+/// otherwise take five seconds to reach their rate. Once answers take twice as long, our requests
+/// wait for each other, and the window grows by no more than what comes.
 #[derive(Debug)]
 pub(super) struct Window {
     size: usize,
     starting: bool,
     rate_before: u64,
     delay_nanos: Option<u64>,
+    /// Whether the latest delay was more than twice the least.
+    queues: bool,
     probe: Option<(Block, Moment)>,
 }
 
@@ -161,6 +168,7 @@ impl Default for Window {
             starting: true,
             rate_before: 0,
             delay_nanos: None,
+            queues: false,
             probe: None,
         }
     }
@@ -176,10 +184,12 @@ impl Window {
     pub(super) fn arrived(&mut self, block: Block, now: Moment) {
         if let Some((_, at)) = self.probe.take_if(|(probe, _)| *probe == block) {
             let delay = now.since(at).as_nanos() as u64;
-            self.delay_nanos = Some(self.delay_nanos.map_or(delay, |least| least.min(delay)));
+            let least = self.delay_nanos.map_or(delay, |least| least.min(delay));
+            self.delay_nanos = Some(least);
+            self.queues = delay > 2 * least;
         }
         if self.starting {
-            self.size += 1;
+            self.size += if self.queues { 1 } else { WINDOW_GROWTH };
         }
     }
 
@@ -224,7 +234,7 @@ mod tests {
         };
         window.asked(block, Moment::ZERO);
         window.arrived(block, Moment::from_millis(50));
-        assert_eq!(window.size, WINDOW_FIRST + 1);
+        assert_eq!(window.size, WINDOW_FIRST + WINDOW_GROWTH);
         window.tick(5_000_000);
         window.tick(10_000_000);
         assert!(window.starting);

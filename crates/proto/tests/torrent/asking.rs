@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use skep_proto::torrent::{
     Event, RANDOM_FIRST_PIECES, REFUSED_PAUSE_SECS, RELIEF_MS, SNUB_DROP_SECS, SNUB_SECS,
-    STUCK_SECS, TAKEOVER_MS, Verdict, WINDOW_FIRST,
+    STUCK_SECS, TAKEOVER_MS, Verdict, WINDOW_FIRST, WINDOW_GROWTH,
 };
 use skep_wire::{Bitfield, Block, PieceIndex, peer::Message};
 
@@ -114,7 +114,53 @@ fn a_window_grows_with_what_comes() {
         rig.delivers(peer, block, 1);
         outstanding.extend(rig.asked(peer));
     }
-    assert_eq!(outstanding.len(), WINDOW_FIRST + 50);
+    assert_eq!(outstanding.len(), WINDOW_FIRST + 50 * WINDOW_GROWTH);
+}
+
+/// As Transmission does: what was asked is answered at the next half second, all of it.
+#[test]
+fn a_peer_that_answers_twice_a_second_reaches_its_rate_in_two_seconds() {
+    let mut rig = Rig::new(config(1000));
+    let peer = rig.joins_unchoking(1, &Bitfield::full(1000));
+    let mut came = Vec::new();
+    for _ in 0..6 {
+        let asked = rig.asked(peer);
+        rig.wait_ms(500);
+        came.push(asked.len());
+        for block in asked {
+            rig.delivers(peer, block, 1);
+        }
+        rig.judge(1);
+    }
+    // A peer that does not say how many requests it takes gets 250.
+    assert_eq!(came, [4, 16, 64, 250, 250, 250]);
+}
+
+/// Four blocks a second, one after the other: the longer the queue, the later the answer, and what
+/// would only queue is not asked for.
+#[test]
+fn a_slow_peer_is_not_asked_for_more_than_twice_what_it_sends() {
+    let mut rig = Rig::new(config(1000));
+    let peer = rig.joins_unchoking(1, &Bitfield::full(1000));
+    let mut outstanding = rig.asked(peer);
+    let mut most = 0;
+    for came in 1..=80 {
+        rig.wait_ms(250);
+        let block = outstanding.remove(0);
+        rig.delivers(peer, block, 1);
+        rig.judge(1);
+        outstanding.extend(rig.asked(peer));
+        most = most.max(outstanding.len());
+        assert!(
+            outstanding.len() <= came + WINDOW_FIRST + 4 * WINDOW_GROWTH,
+            "after {came}"
+        );
+    }
+    assert!(
+        outstanding.len() < 8,
+        "a second's worth once it has settled"
+    );
+    assert!(most < 40, "{most}");
 }
 
 #[test]
