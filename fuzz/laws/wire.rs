@@ -7,8 +7,9 @@ use skep_wire::{
     bencode::{self, Dict, Item, Limits, Node, Value},
     metainfo::{Draft, Metainfo},
     peer::{
-        self, HANDSHAKE_LEN, Handshake, Message, MessageId,
-        ext::{ExtHandshake, Pex},
+        self, HANDSHAKE_LEN, Handshake, HashRequest, Message, MessageId,
+        ext::{ExtHandshake, Pex, decode_dont_have, encode_dont_have},
+        hashes::{HASH_LAYERS_MAX, HASHES_MAX, digests},
     },
 };
 
@@ -145,12 +146,27 @@ pub(crate) fn peer_messages(mut data: &[u8]) {
         if let Ok(message) = peer::decode(len, body) {
             let written = message.to_bytes();
             assert_eq!(written, data[..4 + body.len()]);
-            if let Message::Bitfield(bits) = message {
-                bitfield(bits);
+            match message {
+                Message::Bitfield(bits) => bitfield(bits),
+                Message::HashRequest(request) => hash_request(request),
+                Message::Hashes { hashes, .. } => {
+                    let digests: Vec<u8> = digests(hashes).flat_map(|digest| digest.0).collect();
+                    assert_eq!(digests, hashes);
+                }
+                _ => {}
             }
         }
         // The payload of a block is random bytes and would hide what follows it.
         data = rest;
+    }
+}
+
+/// What can be answered has an answer of a bounded length.
+fn hash_request(request: HashRequest) {
+    if request.check().is_ok() {
+        assert!(request.hash_count() >= u64::from(request.length));
+        assert!(request.hash_count() <= u64::from(HASHES_MAX + HASH_LAYERS_MAX));
+        assert!(u64::from(request.index) + u64::from(request.length) <= 1 << 32);
     }
 }
 
@@ -172,6 +188,9 @@ pub(crate) fn peer_extensions(data: &[u8]) {
         read.ids.sort();
         assert_eq!(ExtHandshake::decode(&read.encode()).as_ref(), Ok(&read));
         assert!(read.ids.len() <= peer::ext::EXT_NAMES_MAX);
+    }
+    if let Ok(piece) = decode_dont_have(data) {
+        assert_eq!(encode_dont_have(piece), data);
     }
     if let Ok(read) = Pex::decode(data) {
         let kept = Pex {

@@ -144,6 +144,7 @@ const BEPS: &[(u32, &str, &str)] = &[
         "The BitTorrent protocol, version 2",
         "recognised and refused; the v1 part of a hybrid is used",
     ),
+    (54, "The lt_donthave extension", "read and written"),
 ];
 
 /// The BEPs and where each is cited.

@@ -18,5 +18,5 @@ pub mod tracker;
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, PeerId};
 pub use origin::{Checked, Derived, Observed, Said};
-pub use piece::{Block, PieceIndex};
+pub use piece::{Block, PieceIndex, PieceSizes};
 pub use time::Moment;

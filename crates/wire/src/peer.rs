@@ -1,4 +1,4 @@
-//! The peer protocol (BEP 3, 6, 10, 11, 21): handshake and messages, bytes to values and back.
+//! The peer protocol (BEP 3, 6, 10, 11, 21, 52, 54): handshake and messages, bytes to values and back.
 //!
 //! ```text
 //! handshake  19 "BitTorrent protocol" | reserved 8 | info-hash 20 | peer id 20
@@ -6,8 +6,11 @@
 //! ```
 
 pub mod ext;
+pub mod hashes;
 
 use crate::{Block, InfoHash, PeerId, PieceIndex};
+
+pub use hashes::{HashRequest, HashRequestError};
 
 /// Length of a handshake in bytes.
 pub const HANDSHAKE_LEN: usize = 68;
@@ -28,6 +31,18 @@ impl Reserved {
     /// Whether the fast extension (BEP 6) is offered.
     pub fn fast(self) -> bool {
         self.0[7] & 0x04 != 0
+    }
+
+    /// Whether a peer that names a hybrid torrent by its v1 info-hash also speaks v2 (BEP 52).
+    pub fn v2(self) -> bool {
+        self.0[7] & 0x10 != 0
+    }
+
+    /// The same bytes with the bit of [`Reserved::v2`] as said.
+    #[must_use]
+    pub fn with_v2(mut self, v2: bool) -> Self {
+        self.0[7] = self.0[7] & !0x10 | if v2 { 0x10 } else { 0 };
+        self
     }
 }
 
@@ -88,6 +103,17 @@ pub enum Message<'a> {
         /// The rest.
         payload: &'a [u8],
     },
+    /// Id 21 (BEP 52).
+    HashRequest(HashRequest),
+    /// Id 22 (BEP 52).
+    Hashes {
+        /// What they answer.
+        request: HashRequest,
+        /// The digests, 32 bytes each; how many there must be says [`HashRequest::hash_count`].
+        hashes: &'a [u8],
+    },
+    /// Id 23 (BEP 52).
+    HashReject(HashRequest),
     /// Any other id, as it came.
     Unknown {
         /// The id.
@@ -140,6 +166,12 @@ impl MessageId {
     pub const ALLOWED_FAST: Self = Self(17);
     /// `extended` (BEP 10).
     pub const EXTENDED: Self = Self(20);
+    /// `hash request` (BEP 52).
+    pub const HASH_REQUEST: Self = Self(21);
+    /// `hashes` (BEP 52).
+    pub const HASHES: Self = Self(22);
+    /// `hash reject` (BEP 52).
+    pub const HASH_REJECT: Self = Self(23);
 }
 
 /// What is wrong with a handshake.
@@ -177,6 +209,12 @@ pub enum MessageError {
         len: u32,
         /// The least length.
         least: u32,
+    },
+    /// `hashes` whose digests are not whole.
+    #[error("message {} has {len} bytes of hashes, not a multiple of {}", MessageId::HASHES.0, hashes::HASH_LEN)]
+    HashesLen {
+        /// Bytes after the 48 that name the request.
+        len: u32,
     },
     /// Fewer or more bytes were given than the message needs.
     #[error("message body of {got} bytes, {expected} are needed")]
@@ -304,6 +342,20 @@ pub fn decode(len: u32, body: &[u8]) -> Result<Message<'_>, MessageError> {
             Some((&id, payload)) => Message::Extended { id, payload },
             None => return Err(MessageError::TooShort { id, len, least: 2 }),
         },
+        MessageId::HASH_REQUEST => Message::HashRequest(HashRequest::decode(&fixed(id, payload)?)),
+        MessageId::HASHES => {
+            let Some((request, hashes)) = payload.split_first_chunk() else {
+                let least = hashes::HASH_REQUEST_LEN + 1;
+                return Err(MessageError::TooShort { id, len, least });
+            };
+            if !hashes.len().is_multiple_of(hashes::HASH_LEN) {
+                let len = hashes.len() as u32;
+                return Err(MessageError::HashesLen { len });
+            }
+            let request = HashRequest::decode(request);
+            Message::Hashes { request, hashes }
+        }
+        MessageId::HASH_REJECT => Message::HashReject(HashRequest::decode(&fixed(id, payload)?)),
         id => Message::Unknown { id, payload },
     })
 }
@@ -347,6 +399,10 @@ impl Message<'_> {
                 id: ext_id,
                 payload,
             } => put(out, id, &[&[ext_id], payload]),
+            Message::HashRequest(request) | Message::HashReject(request) => {
+                put(out, id, &[&request.encode()]);
+            }
+            Message::Hashes { request, hashes } => put(out, id, &[&request.encode(), hashes]),
         }
     }
 
@@ -377,6 +433,9 @@ impl Message<'_> {
             Message::RejectRequest(_) => MessageId::REJECT_REQUEST,
             Message::AllowedFast(_) => MessageId::ALLOWED_FAST,
             Message::Extended { .. } => MessageId::EXTENDED,
+            Message::HashRequest(_) => MessageId::HASH_REQUEST,
+            Message::Hashes { .. } => MessageId::HASHES,
+            Message::HashReject(_) => MessageId::HASH_REJECT,
             Message::Unknown { id, .. } => *id,
         })
     }

@@ -156,6 +156,8 @@ impl PeerConn {
             Message::RejectRequest(block) => self.take_reject(block)?,
             Message::AllowedFast(piece) => self.take_allowed_fast(piece)?,
             Message::Extended { id, payload } => self.take_extended(id, payload, now)?,
+            // Of these kinds the connection takes none: they are skipped before they are read.
+            Message::HashRequest(_) | Message::Hashes { .. } | Message::HashReject(_) => {}
             Message::Unknown { id, payload } => {
                 let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
                 self.push_event(Event::UnknownMessage { id, len });
@@ -172,6 +174,9 @@ impl PeerConn {
             Message::KeepAlive
             | Message::Port(_)
             | Message::Extended { .. }
+            | Message::HashRequest(_)
+            | Message::Hashes { .. }
+            | Message::HashReject(_)
             | Message::Unknown { .. } => return Ok(()),
             Message::SuggestPiece(_)
             | Message::HaveAll

@@ -100,7 +100,11 @@ impl Ear {
             return;
         };
         let len = u32::from_be_bytes(*prefix);
-        if self.deaf {
+        if self.deaf
+            || body
+                .first()
+                .is_some_and(|&id| is_hash_message(MessageId(id)))
+        {
             return;
         }
         let Ok(message) = peer::decode(len, body) else {
@@ -138,6 +142,9 @@ impl Ear {
             | Message::RejectRequest(_)
             | Message::AllowedFast(_)
             | Message::Extended { .. }
+            | Message::HashRequest(_)
+            | Message::Hashes { .. }
+            | Message::HashReject(_)
             | Message::Unknown { .. } => {}
         }
     }
@@ -151,6 +158,17 @@ impl Ear {
             self.claims.insert(self.at, (before, set.count()));
         }
     }
+}
+
+/// Hash messages (BEP 52) say nothing of a v1 torrent: as for the machine, they are of an unknown kind
+/// there, and nothing in them is judged.
+fn is_hash_message(id: MessageId) -> bool {
+    [
+        MessageId::HASH_REQUEST,
+        MessageId::HASHES,
+        MessageId::HASH_REJECT,
+    ]
+    .contains(&id)
 }
 
 fn add(set: &mut Bitfield, more: &Bitfield) {

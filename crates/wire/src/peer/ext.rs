@@ -1,8 +1,11 @@
-//! Extension messages (BEP 10): the handshake dictionary and `ut_pex` (BEP 11).
+//! Extension messages (BEP 10): the handshake dictionary, `ut_pex` (BEP 11), `lt_donthave` (BEP 54).
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::bencode::{self, DecodeError, Dict, Limits, Node};
+use crate::{
+    PieceIndex,
+    bencode::{self, DecodeError, Dict, Limits, Node},
+};
 
 /// The extension handshake (BEP 10), as far as skep reads it. Everything in it is a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +56,9 @@ pub const HANDSHAKE_ID: u8 = 0;
 /// The name of peer exchange in [`ExtHandshake::ids`].
 pub const UT_PEX: &[u8] = b"ut_pex";
 
+/// The name of the message that takes a piece back (BEP 54) in [`ExtHandshake::ids`].
+pub const LT_DONTHAVE: &[u8] = b"lt_donthave";
+
 /// How many extension names of a handshake are kept. Known clients send about ten.
 pub const EXT_NAMES_MAX: usize = 64;
 
@@ -84,6 +90,14 @@ pub enum ExtError {
         len: usize,
         /// The length of one address and port.
         unit: usize,
+    },
+    /// A payload of another length than the BEP says.
+    #[error("payload has {got} bytes, not {expected}")]
+    Len {
+        /// Its length in bytes.
+        got: usize,
+        /// The length that it must have.
+        expected: usize,
     },
 }
 
@@ -232,6 +246,24 @@ impl Pex {
             .with_some("dropped6", some(dropped6))
             .encode()
     }
+}
+
+/// Reads the payload of an `lt_donthave` message (BEP 54): the piece that the sender has no longer.
+///
+/// # Errors
+///
+/// [`ExtError::Len`] unless it is one number of 32 bits.
+pub fn decode_dont_have(payload: &[u8]) -> Result<PieceIndex, ExtError> {
+    let bytes = payload.try_into().map_err(|_| ExtError::Len {
+        got: payload.len(),
+        expected: 4,
+    })?;
+    Ok(PieceIndex(u32::from_be_bytes(bytes)))
+}
+
+/// The payload of an `lt_donthave` message (BEP 54).
+pub fn encode_dont_have(piece: PieceIndex) -> [u8; 4] {
+    piece.0.to_be_bytes()
 }
 
 /// A string short enough to keep.

@@ -8,7 +8,7 @@ const BLOCK: Block = Block {
     len: 0x4000,
 };
 
-/// Every kind of message beside its bytes, written out by hand from BEP 3, 5, 6 and 10.
+/// Every kind of message beside its bytes, written out by hand from BEP 3, 5, 6, 10 and 52.
 fn table() -> Vec<(Message<'static>, &'static [u8])> {
     vec![
         (Message::KeepAlive, b"\0\0\0\0"),
@@ -55,15 +55,51 @@ fn table() -> Vec<(Message<'static>, &'static [u8])> {
             },
             b"\0\0\0\x04\x14\x03de",
         ),
+        (Message::HashRequest(ASK), ASK_FRAME),
+        (
+            Message::Hashes {
+                request: ASK,
+                hashes: &[9; 96],
+            },
+            &HASHES_FRAME,
+        ),
+        (Message::HashReject(ASK), &REJECT_FRAME),
         (
             Message::Unknown {
-                id: MessageId(21),
+                id: MessageId(24),
                 payload: b"x",
             },
-            b"\0\0\0\x02\x15x",
+            b"\0\0\0\x02\x18x",
         ),
     ]
 }
+
+/// Two hashes of layer 3 from the sixth on, and one uncle.
+const ASK: HashRequest = HashRequest {
+    root: skep_hash::Sha256Digest(*b"the root of a file with 32 bytes"),
+    base_layer: 3,
+    index: 6,
+    length: 2,
+    proof_layers: 1,
+};
+
+const ASK_FRAME: &[u8; 53] =
+    b"\0\0\0\x31\x15the root of a file with 32 bytes\0\0\0\x03\0\0\0\x06\0\0\0\x02\0\0\0\x01";
+
+const REJECT_FRAME: [u8; 53] = {
+    let mut frame = *ASK_FRAME;
+    frame[4] = 23;
+    frame
+};
+
+const HASHES_FRAME: [u8; 149] = {
+    let mut frame = [9; 149];
+    let (head, _) = frame.split_at_mut(53);
+    head.copy_from_slice(ASK_FRAME);
+    frame[3] += 96;
+    frame[4] = 22;
+    frame
+};
 
 fn decode_frame(frame: &[u8]) -> Result<Message<'_>, MessageError> {
     let (len, body) = frame.split_first_chunk().expect("a frame has a length");
@@ -87,6 +123,7 @@ fn messages_of_fixed_length_are_refused_at_any_other_length() {
             | Message::Bitfield(_)
             | Message::Piece(_)
             | Message::Extended { .. }
+            | Message::Hashes { .. }
             | Message::Unknown { .. } => continue,
             fixed => fixed,
         };
@@ -116,6 +153,20 @@ fn messages_of_fixed_length_are_refused_at_any_other_length() {
             );
         }
     }
+}
+
+#[test]
+fn hashes_without_their_request_or_with_part_of_a_digest_are_refused() {
+    let id = MessageId::HASHES;
+    let (len, least) = (48, 49);
+    let got = decode(48, &HASHES_FRAME[4..52]);
+    assert_eq!(got, Err(MessageError::TooShort { id, len, least }));
+    let got = decode(49 + 33, &HASHES_FRAME[4..][..49 + 33]);
+    assert_eq!(got, Err(MessageError::HashesLen { len: 33 }));
+    let none = decode(49, &HASHES_FRAME[4..53]);
+    let (request, hashes) = (ASK, &[][..]);
+    assert_eq!(none, Ok(Message::Hashes { request, hashes }));
+    assert_eq!(hashes::digests(&[9; 96]).count(), 3);
 }
 
 #[test]
@@ -186,6 +237,14 @@ fn a_handshake_is_68_bytes_that_begin_with_the_protocol_name() {
     assert_eq!(&bytes, expected);
     assert_eq!(Handshake::decode(&bytes), Ok(handshake));
     assert!(handshake.reserved.extended() && handshake.reserved.fast());
+}
+
+#[test]
+fn the_bit_of_version_2_is_the_fourth_of_the_last_byte() {
+    let reserved = Reserved::OURS.with_v2(true);
+    assert_eq!(reserved.0, [0, 0, 0, 0, 0, 0x10, 0, 0x14]);
+    assert!(reserved.v2() && !Reserved::OURS.v2());
+    assert_eq!(reserved.with_v2(false), Reserved::OURS);
 }
 
 #[test]

@@ -173,6 +173,17 @@ fn broken_address_lists_are_refused_by_name() {
 }
 
 #[test]
+fn a_piece_that_is_taken_back_is_one_number() {
+    let payload = encode_dont_have(PieceIndex(0x0102_0304));
+    assert_eq!(payload, [1, 2, 3, 4]);
+    assert_eq!(decode_dont_have(&payload), Ok(PieceIndex(0x0102_0304)));
+    for got in [0, 3, 5] {
+        let error = ExtError::Len { got, expected: 4 };
+        assert_eq!(decode_dont_have(&[0; 5][..got]), Err(error));
+    }
+}
+
+#[test]
 fn a_flood_of_exchanged_peers_is_cut_at_the_limit_and_counted() {
     let peers = |unit: usize| vec![1u8; unit * (PEX_PEERS_MAX + 3)];
     let dict = Dict::new()
