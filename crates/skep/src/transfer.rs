@@ -1,5 +1,7 @@
 //! What `get` and `seed` share: their options, the progress line, interruption, and how it ended.
 
+mod notes;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -17,6 +19,7 @@ use skep_net::{
     },
 };
 
+use self::notes::Notes;
 use crate::{
     progress,
     ui::{self, CmdError, Context, Outcome},
@@ -84,21 +87,15 @@ pub(crate) fn run(
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
     let bar = progress::message_bar(ctx, config.torrent.info.size_bytes);
-    let notes = Notes {
-        bar: bar.clone(),
-        quiet: ctx.quiet,
-        verbose: args.verbose,
-    };
+    let notes = Notes::new(bar.clone(), ctx, args.verbose);
     let disk_error = Arc::new(Mutex::new(None));
     let hear = {
         let disk_error = disk_error.clone();
         move |happened: Happened| {
-            match &happened.what {
-                What::DiskFailed { path, .. } => {
-                    *disk_error.lock().expect("nobody panics with it") = Some(path.clone())
-                }
-                What::DiskRecovered => *disk_error.lock().expect("nobody panics with it") = None,
-                _ => {}
+            if let What::DiskFailed { path, .. } = &happened.what {
+                *disk_error.lock().expect("nobody panics with it") = Some(path.clone());
+            } else if let What::DiskRecovered = &happened.what {
+                *disk_error.lock().expect("nobody panics with it") = None;
             }
             notes.tell(&happened);
         }
@@ -224,41 +221,6 @@ fn report(
                 Bytes(stats.size_bytes)
             ))?;
             Ok(Outcome::Negative)
-        }
-    }
-}
-
-/// What is said on standard error while it runs.
-struct Notes {
-    bar: ProgressBar,
-    quiet: bool,
-    verbose: bool,
-}
-
-impl Notes {
-    fn tell(&self, happened: &Happened) {
-        let text = match &happened.what {
-            What::DiskFailed { reason, .. } => {
-                Some(format!("{reason}; trying again until it works"))
-            }
-            What::DiskRecovered => Some("the disk takes pieces again".to_owned()),
-            What::PeerBanned { remote, reason } => Some(format!("{remote} is banned: {reason}")),
-            What::Tracker {
-                url,
-                outcome: Err(why),
-            } => Some(format!("tracker {}: {}", shown(url), shown(why))),
-            What::Listening { addr } if !self.quiet => Some(format!("listening on {addr}")),
-            _ if !self.verbose => None,
-            What::BlockSent { .. } | What::BlockReceived { .. } | What::HaveSent { .. } => None,
-            what => Some(shown(&format!("{what:?}"))),
-        };
-        if let Some(text) = text {
-            // A bar that is not drawn swallows what is printed through it.
-            if self.bar.is_hidden() {
-                ui::say(text);
-            } else {
-                self.bar.println(text);
-            }
         }
     }
 }

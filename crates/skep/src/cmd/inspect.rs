@@ -96,7 +96,8 @@ fn other_fields(bytes: &[u8]) -> Vec<(String, String)> {
     found
 }
 
-/// Writes a value like JSON; byte strings that are not text as hexadecimal.
+/// Writes a value like JSON, with what is unsafe to print escaped; byte strings that are not text as
+/// hexadecimal.
 fn show_value(node: &Node<'_>, out: &mut String) {
     if out.len() > 4 * VALUE_CHARS_MAX {
         return;
@@ -105,7 +106,7 @@ fn show_value(node: &Node<'_>, out: &mut String) {
         Value::Int(int) => out.push_str(&int.to_string()),
         Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => {
-                let _ = write!(out, "{:?}", shown(text));
+                let _ = write!(out, "{text:?}");
             }
             Err(_) => {
                 out.push_str("0x");
@@ -126,7 +127,7 @@ fn show_value(node: &Node<'_>, out: &mut String) {
             out.push('{');
             for (n, (key, value)) in entries.iter().enumerate() {
                 out.push_str(if n > 0 { ", " } else { "" });
-                let _ = write!(out, "{:?}: ", shown(&String::from_utf8_lossy(key)));
+                let _ = write!(out, "{:?}: ", String::from_utf8_lossy(key));
                 show_value(value, out);
             }
             out.push('}');
@@ -248,7 +249,6 @@ fn warning_text(warning: &Warning) -> String {
             format!("other systems cannot hold a file of this name: {name}")
         }
         Warning::ListCut { field, limit } => format!("{field} is cut after {limit} entries"),
-        other => format!("{other:?}"),
     }
 }
 
@@ -267,5 +267,13 @@ mod tests {
             let text = warning_text(&warning);
             assert!(text.ends_with(&name()) && !text.contains('{'), "{text}");
         }
+    }
+
+    /// A field that nobody knows may hold anything; each unsafe character is escaped once.
+    #[test]
+    fn a_strange_field_cannot_move_the_cursor() {
+        let others = other_fields("d3:abc9:\u{1b}[2J\u{202e}\n\"e".as_bytes());
+        let said = r#""\u{1b}[2J\u{202e}\n\"""#;
+        assert_eq!(others, [("abc".to_owned(), said.to_owned())]);
     }
 }

@@ -218,7 +218,6 @@ pub enum NameFault {
 
 /// Something unusual that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Warning {
     /// The file is not canonical bencode.
     NotCanonical(bencode::Noted),
