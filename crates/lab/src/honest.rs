@@ -280,7 +280,9 @@ impl Scribe {
             | Did::Tracker { .. }
             | Did::Completed
             | Did::DiskFailed { .. }
-            | Did::DiskRecovered => vec![],
+            | Did::DiskRecovered
+            | Did::Moved { .. }
+            | Did::MoveFailed { .. } => vec![],
         }
     }
 }

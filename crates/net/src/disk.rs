@@ -2,12 +2,13 @@
 //!
 //! What it is: [`layout`] says which bytes of which file a stretch of content is, [`files`] opens
 //! them without ever leaving the folder that the user named, [`check`] hashes what is there on all
-//! cores, [`writer`] hashes and writes whole pieces on a thread of its own, and [`resume`] keeps
-//! what is known to be good across runs. What it is not: a cache. The page cache is one.
+//! cores, [`writer`] hashes and writes what arrives on a thread of its own, [`moving`] brings the files to
+//! another place, and [`resume`] keeps what is known to be good across runs. What it is not: a cache. The page cache is one.
 
 pub mod check;
 pub mod files;
 pub mod layout;
+pub mod moving;
 pub mod resume;
 pub mod writer;
 
@@ -55,6 +56,12 @@ pub enum DiskError {
         /// The file.
         path: PathBuf,
     },
+    /// Something lies where a file is to be moved.
+    #[error("{} is there already", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A file ended before the length that it had, or that the torrent says.
     #[error("{} ended at byte {at} of {expected}", path.display())]
     Ended {
@@ -87,6 +94,7 @@ impl DiskError {
             | Self::NotAFile { path }
             | Self::TooLong { path, .. }
             | Self::Foreign { path }
+            | Self::InTheWay { path }
             | Self::Ended { path, .. } => Some(path),
             Self::Interrupted => None,
         }

@@ -55,6 +55,8 @@ pub struct SessionConfig {
     pub bind: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// Where the content is moved once everything is there; sharing goes on from there.
+    pub move_when_complete: Option<Place>,
     /// Our peer id; `None` makes one up.
     pub peer_id: Option<PeerId>,
     /// What the extension handshake says as client name.
@@ -278,6 +280,16 @@ pub enum What {
     },
     /// The disk takes pieces again.
     DiskRecovered,
+    /// The content lies elsewhere now.
+    Moved {
+        /// Where.
+        place: Place,
+    },
+    /// The content could not be moved; it lies where it lay.
+    MoveFailed {
+        /// What stood in the way.
+        reason: String,
+    },
 }
 
 /// A session's counts at one moment.
@@ -350,6 +362,7 @@ impl SessionConfig {
             purpose: Purpose::Get(SeedUntil::Complete),
             overwrite: false,
             preallocate: false,
+            move_when_complete: None,
             bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: 0,
             peer_id: None,
@@ -388,6 +401,8 @@ pub struct Session {
 /// What the owner of a session asks of it.
 #[derive(Debug)]
 pub(crate) enum Command {
+    /// Move the content.
+    Move(Place),
     /// Connect to this address, too.
     AddPeer(SocketAddr),
     /// Say goodbye to the trackers, write the resume file, end.
@@ -455,6 +470,13 @@ impl Session {
     /// The counts as they change; the channel closes when the session is over.
     pub fn watch(&self) -> watch::Receiver<Stats> {
         self.stats.clone()
+    }
+
+    /// Asks the session to move its content to `place`, which may also be another name in the same
+    /// folder. Fetching waits meanwhile; sharing goes on. [`What::Moved`] or [`What::MoveFailed`] tells
+    /// how it ended.
+    pub fn move_to(&self, place: Place) {
+        let _ = self.commands.send(Command::Move(place));
     }
 
     /// Asks the session to end cleanly: trackers are told, the resume file is written. Returns at

@@ -581,3 +581,43 @@ fn peers_find_each_other_through_trackers_of_every_tier() {
     assert_eq!(tracker.stats().counts.announces, 8);
     assert_eq!(tracker.stats().peers, 0);
 }
+
+/// Moved in the middle to another folder, and renamed when it is whole: nothing is fetched twice, and a
+/// peer that fetches from here meanwhile does not notice.
+#[test]
+fn content_moves_and_is_renamed_while_it_is_fetched_and_shared() {
+    let case = Case::folder(&[("a", 1_000_000), ("sub/b", 1_000_000)], 65_536);
+    let (seed, _) = case.seed();
+    let (mut config, heard) = case.get(&[seed.listen_addr()]);
+    config.download_bytes_per_sec = Some(2_000_000);
+    config.purpose = Purpose::Get(SeedUntil::Forever);
+    let renamed = case.out().join("renamed");
+    config.move_when_complete = Some(Place::At(renamed.clone()));
+    let first = Session::start(config).expect("started");
+    let (config, _) = case.get_into("second", &[first.listen_addr()]);
+    let second = Session::start(config).expect("started");
+    support::wait_until(30, || first.stats().pieces_held >= 8);
+    let elsewhere = case.out().join("elsewhere");
+    first.move_to(Place::Under(elsewhere.clone()));
+    support::wait_until(30, || {
+        heard.count(|what| matches!(what, What::Moved { .. })) == 1
+    });
+    assert!(elsewhere.join("t/a").exists() && !case.out().join("t").exists());
+    assert!(elsewhere.join("t.skep-resume").exists() && !case.resume_file().exists());
+
+    assert!(join_within(second, 30).complete);
+    case.assert_arrived_in("second");
+    support::wait_until(30, || {
+        heard.count(|what| matches!(what, What::Moved { .. })) == 2
+    });
+    assert!(!elsewhere.join("t").exists() && !elsewhere.join("t.skep-resume").exists());
+    for file in ["a", "sub/b"] {
+        let source = std::fs::read(case.source().join(file)).expect("read");
+        assert!(std::fs::read(renamed.join(file)).expect("moved") == source);
+    }
+    let (config, _) = case.get_into("third", &[first.listen_addr()]);
+    assert!(join_within(Session::start(config).expect("started"), 30).complete);
+    case.assert_arrived_in("third");
+    assert_eq!(first.stats().downloaded_bytes, 2_000_000);
+    first.stop();
+}

@@ -88,14 +88,18 @@ pub(crate) fn run(
     let purpose = config.purpose;
     let bar = progress::message_bar(ctx, config.torrent.info.size_bytes);
     let notes = Notes::new(bar.clone(), ctx, args.verbose);
-    let disk_error = Arc::new(Mutex::new(None));
+    let trouble = Arc::new(Mutex::new(None));
     let hear = {
-        let disk_error = disk_error.clone();
+        let trouble = trouble.clone();
         move |happened: Happened| {
-            if let What::DiskFailed { path, .. } = &happened.what {
-                *disk_error.lock().expect("nobody panics with it") = Some(path.clone());
-            } else if let What::DiskRecovered = &happened.what {
-                *disk_error.lock().expect("nobody panics with it") = None;
+            let now = match &happened.what {
+                What::DiskFailed { path, .. } => Some(Some(Trouble::Write(path.clone()))),
+                What::MoveFailed { reason } => Some(Some(Trouble::Move(reason.clone()))),
+                What::DiskRecovered => Some(None),
+                _ => None,
+            };
+            if let Some(now) = now {
+                *trouble.lock().expect("nobody panics with it") = now;
             }
             notes.tell(&happened);
         }
@@ -106,8 +110,16 @@ pub(crate) fn run(
     wait(&session, &bar, purpose)?;
     bar.finish_and_clear();
     let ended = session.join().map_err(explain)?;
-    let disk_error = disk_error.lock().expect("nobody panics with it").take();
-    report(&name, purpose, &ended, began.elapsed(), disk_error)
+    let trouble = trouble.lock().expect("nobody panics with it").take();
+    report(&name, purpose, &ended, began.elapsed(), trouble)
+}
+
+/// What the disk refused last.
+enum Trouble {
+    /// Writing this file.
+    Write(PathBuf),
+    /// Moving the content.
+    Move(String),
 }
 
 /// Shows progress until the session is over; asks it to end when the user interrupts.
@@ -189,7 +201,7 @@ fn report(
     purpose: Purpose,
     ended: &Ended,
     took: Duration,
-    disk_error: Option<PathBuf>,
+    trouble: Option<Trouble>,
 ) -> Result<Outcome, CmdError> {
     let stats = &ended.stats;
     match purpose {
@@ -198,6 +210,10 @@ fn report(
             Ok(Outcome::Done)
         }
         Purpose::Get(_) if ended.complete => {
+            if let Some(Trouble::Move(reason)) = trouble {
+                return Err(CmdError::surroundings(anyhow!("{name}: complete, but not moved: {reason}"))
+                    .hint("it lies where it was fetched to; move it by hand, or make way and run the same command again"));
+            }
             ui::print(format!(
                 "{name}: complete, {} ({} received, {} sent) in {:.1} s\n",
                 Bytes(stats.size_bytes),
@@ -208,7 +224,7 @@ fn report(
             Ok(Outcome::Done)
         }
         Purpose::Get(_) => {
-            if let Some(path) = disk_error {
+            if let Some(Trouble::Write(path)) = trouble {
                 return Err(CmdError::surroundings(anyhow!(
                     "{name}: not complete: {} could not be written",
                     path.display()

@@ -9,6 +9,7 @@
 //! lock, and closing one cannot hurt another.
 
 use std::{
+    ffi::OsString,
     fs::File,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
@@ -17,6 +18,7 @@ use std::{
 };
 
 use rustix::{
+    fd::OwnedFd,
     fs::{FileType, Mode, OFlags},
     io::Errno,
 };
@@ -33,6 +35,10 @@ pub const FILES_OPEN_MAX: usize = 128;
 
 /// Torrents of more files have their file system synced rather than file by file.
 const SYNCED_SINGLY_MAX: usize = 64;
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
 
 /// The threads that may hold files of one session: the event loop, the keeper, and the workers that
 /// check and write.
@@ -75,7 +81,7 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Files {
     layout: Arc<Layout>,
-    base: PathBuf,
+    pub(super) base: PathBuf,
     prefix: Option<String>,
     access: Access,
     open: Vec<Option<Arc<File>>>,
@@ -257,29 +263,77 @@ impl Files {
         Ok(Some(fresh))
     }
 
-    /// Walks `parts` below the base, one descriptor at a time, following no link.
+    /// Opens what lies at `parts` below the base, following no link.
     fn open_beneath(
         &self,
         parts: &[String],
         flags: OFlags,
         create: Create,
-    ) -> Result<Option<rustix::fd::OwnedFd>, DiskError> {
+    ) -> Result<Option<OwnedFd>, DiskError> {
+        let (last, folders) = parts
+            .split_last()
+            .expect("the caller gives at least one component");
+        let Some((dir, mut path)) = self.walk(folders, create)? else {
+            return Ok(None);
+        };
+        path.push(last);
+        let mut nofollow = flags | OFlags::NOFOLLOW;
+        if create == Create::Yes {
+            nofollow |= OFlags::CREATE;
+        }
+        match rustix::fs::openat(&dir, last.as_str(), nofollow, Mode::from_raw_mode(0o666)) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::NOENT) if create == Create::No => Ok(None),
+            Err(errno) => Err(link_or(&dir, last, path, "open", errno)),
+        }
+    }
+
+    /// The folder that holds a file, and the file's name there. `None` if there is no such folder and
+    /// it is not to be created.
+    pub(super) fn parent(
+        &self,
+        file: usize,
+        create: Create,
+    ) -> Result<Option<(OwnedFd, OsString)>, DiskError> {
+        let parts: Vec<String> = self.components(file).map(str::to_owned).collect();
+        if let Some((last, folders)) = parts.split_last() {
+            let found = self.walk(folders, create)?;
+            return Ok(found.map(|(dir, _)| (dir, last.into())));
+        }
+        // The content is one file, at a path of the user's own.
+        let dir = match self.base.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        if create == Create::Yes {
+            std::fs::create_dir_all(dir).map_err(DiskError::io("create folder", dir))?;
+        }
+        let name = self.base.file_name().unwrap_or_default().to_owned();
+        match rustix::fs::open(dir, DIR_FLAGS, Mode::empty()) {
+            Ok(dir) => Ok(Some((dir, name))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(DiskError::io("open folder", dir)(errno.into())),
+        }
+    }
+
+    /// Walks `folders` below the base, one descriptor at a time, following no link.
+    fn walk(
+        &self,
+        folders: &[String],
+        create: Create,
+    ) -> Result<Option<(OwnedFd, PathBuf)>, DiskError> {
         let mut path = self.base.clone();
         if create == Create::Yes {
             std::fs::create_dir_all(&path).map_err(DiskError::io("create folder", &path))?;
         }
-        let dir_flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut dir = match rustix::fs::open(&path, dir_flags, Mode::empty()) {
+        let mut dir = match rustix::fs::open(&path, DIR_FLAGS, Mode::empty()) {
             Ok(dir) => dir,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(DiskError::io("open folder", &path)(errno.into())),
         };
-        let (last, folders) = parts
-            .split_last()
-            .expect("the caller gives at least one component");
         for folder in folders {
             path.push(folder);
-            let nofollow = dir_flags | OFlags::NOFOLLOW;
+            let nofollow = DIR_FLAGS | OFlags::NOFOLLOW;
             let mut opened = rustix::fs::openat(&dir, folder.as_str(), nofollow, Mode::empty());
             if opened.as_ref().err() == Some(&Errno::NOENT) && create == Create::Yes {
                 match rustix::fs::mkdirat(&dir, folder.as_str(), Mode::from_raw_mode(0o777)) {
@@ -297,16 +351,7 @@ impl Files {
                 Err(errno) => return Err(link_or(&dir, folder, path, "open folder", errno)),
             };
         }
-        path.push(last);
-        let mut nofollow = flags | OFlags::NOFOLLOW;
-        if create == Create::Yes {
-            nofollow |= OFlags::CREATE;
-        }
-        match rustix::fs::openat(&dir, last.as_str(), nofollow, Mode::from_raw_mode(0o666)) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(Errno::NOENT) if create == Create::No => Ok(None),
-            Err(errno) => Err(link_or(&dir, last, path, "open", errno)),
-        }
+        Ok(Some((dir, path)))
     }
 
     /// Takes the disk space of every file now, so that the disk cannot be full later.
@@ -458,8 +503,9 @@ impl Files {
     }
 }
 
+/// Whether what is missing is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Create {
+pub(super) enum Create {
     Yes,
     No,
 }
@@ -480,13 +526,7 @@ fn is_absent(error: &std::io::Error) -> bool {
 }
 
 /// The error for a component that could not be opened: a link, if it is one.
-fn link_or(
-    dir: &rustix::fd::OwnedFd,
-    name: &str,
-    path: PathBuf,
-    act: &'static str,
-    errno: Errno,
-) -> DiskError {
+fn link_or(dir: &OwnedFd, name: &str, path: PathBuf, act: &'static str, errno: Errno) -> DiskError {
     let stat = rustix::fs::statat(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
     if stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
         return DiskError::SymbolicLink { path };

@@ -32,7 +32,7 @@ use crate::{
         check::{self, Watch},
         files::{Access, Files, descriptors_max},
         layout::Layout,
-        resume,
+        moving, resume,
         writer::{Keep, Report, Writer},
     },
     rate::Bucket,
@@ -118,7 +118,7 @@ pub(super) fn run(
         .tell(config.clock.now(), What::Listening { addr });
     let resume_file = resume_path(&config);
     let found = find(&config, &files, &resume_file, &mut inbox, &stats)?;
-    let Some((have, peers)) = found else {
+    let Some(found) = found else {
         let stats = stats.borrow().clone();
         return Ok(Ended {
             stats,
@@ -131,8 +131,8 @@ pub(super) fn run(
         .map_err(SessionError::Start)?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
-        let session = Running::start(config, files, resume_file, have, addr)?;
-        session.run(listener, peers, inbox, stats).await
+        let session = Running::start(config, files, resume_file, found.have, addr)?;
+        session.run(listener, found.asked, inbox, stats).await
     })
 }
 
@@ -147,22 +147,27 @@ fn resume_path(config: &SessionConfig) -> PathBuf {
     }
 }
 
-/// Finds out which pieces are there. `None` if the session was told to stop meanwhile; otherwise also
-/// the peers that were named meanwhile.
-#[allow(clippy::type_complexity)]
+/// What is known when the check is over.
+struct Found {
+    have: Bitfield,
+    /// What was asked of the session meanwhile.
+    asked: Vec<Command>,
+}
+
+/// Finds out which pieces are there. `None` if the session was told to stop meanwhile.
 fn find(
     config: &SessionConfig,
     files: &Files,
     resume_file: &std::path::Path,
     inbox: &mut mpsc::UnboundedReceiver<Command>,
     stats: &watch::Sender<Stats>,
-) -> Result<Option<(Bitfield, Vec<SocketAddr>)>, SessionError> {
+) -> Result<Option<Found>, SessionError> {
     let info = &config.torrent.info;
     let believed = match config.purpose {
         Purpose::Seed => None,
         Purpose::Get(_) => resume::load(resume_file, &config.torrent, files)?,
     };
-    let mut peers = config.peers.clone();
+    let mut asked = Vec::new();
     let mut stopped = false;
     let from_resume = believed
         .as_ref()
@@ -185,7 +190,7 @@ fn find(
                     stats.send_modify(|stats| stats.checked_bytes = done);
                     while let Ok(command) = inbox.try_recv() {
                         match command {
-                            Command::AddPeer(addr) => peers.push(addr),
+                            Command::AddPeer(_) | Command::Move(_) => asked.push(command),
                             Command::Stop => {
                                 stopped = true;
                                 watch.stop.store(true, Ordering::Relaxed);
@@ -221,7 +226,7 @@ fn find(
             from_resume,
         },
     );
-    Ok(Some((have, peers)))
+    Ok(Some(Found { have, asked }))
 }
 
 /// Refuses files that an earlier run cannot have left: it leaves a resume file, and no piece that is
@@ -241,6 +246,7 @@ fn refuse_foreign(files: &Files) -> Result<(), DiskError> {
 struct Running {
     config: SessionConfig,
     shared: Shared,
+    report: mpsc::UnboundedSender<Report>,
     reports: mpsc::UnboundedReceiver<Report>,
     trackers: Trackers,
     /// When everything was there, if that is so.
@@ -296,6 +302,7 @@ impl Running {
             if config.preallocate {
                 files.allocate()?;
             }
+            let report = report.clone();
             let report = move |what| drop(report.send(what));
             let started = Writer::start(&files, &config.torrent, resume_file, report);
             Some(started.map_err(SessionError::Start)?)
@@ -343,6 +350,7 @@ impl Running {
             jobs: 0,
             refused: Vec::new(),
             is_short: false,
+            is_moving: false,
             disk_refuses: false,
             resume_due: false,
             completed: false,
@@ -364,6 +372,7 @@ impl Running {
         );
         Ok(Self {
             shared,
+            report,
             reports,
             trackers,
             complete_at: is_complete.then_some(now),
@@ -379,7 +388,7 @@ impl Running {
     async fn run(
         mut self,
         listener: TcpListener,
-        peers: Vec<SocketAddr>,
+        asked: Vec<Command>,
         mut inbox: mpsc::UnboundedReceiver<Command>,
         stats: watch::Sender<Stats>,
     ) -> Result<Ended, SessionError> {
@@ -389,17 +398,18 @@ impl Running {
         let flushing = tokio::task::spawn_local(flush(self.shared.clone()));
         self.shared.turn(|core, now| {
             core.torrent
-                .handle_candidates(Source::Operator, &peers, now)
+                .handle_candidates(Source::Operator, &self.config.peers, now)
         });
+        for command in asked {
+            self.obey(command).await;
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 command = inbox.recv() => match command {
-                    Some(Command::AddPeer(addr)) => self.shared.turn(|core, now| {
-                        core.torrent.handle_candidates(Source::Operator, &[addr], now);
-                    }),
                     Some(Command::Stop) | None => break,
+                    Some(command) => self.obey(command).await,
                 },
                 Some(report) = self.reports.recv() => self.report(report),
                 peers = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
@@ -409,6 +419,12 @@ impl Running {
                     self.tick();
                     stats.send_replace(self.stats());
                 }
+            }
+            if self.complete_at.is_some()
+                && self.is_kept
+                && let Some(place) = self.config.move_when_complete.take()
+            {
+                self.relocate(place).await;
             }
             if self.is_over() {
                 break;
@@ -426,6 +442,18 @@ impl Running {
             stats: last,
             complete,
         })
+    }
+
+    /// Does what the owner asks, but for ending.
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::AddPeer(addr) => self.shared.turn(|core, now| {
+                core.torrent
+                    .handle_candidates(Source::Operator, &[addr], now);
+            }),
+            Command::Move(place) => self.relocate(place).await,
+            Command::Stop => {}
+        }
     }
 
     /// The writer has something to say.
@@ -469,6 +497,68 @@ impl Running {
         if completed && !self.is_kept && self.keeping.is_none() {
             self.keep(Kept::Whole);
         }
+    }
+
+    /// Moves the content: waits for what is being written, moves the files, and goes on with them.
+    async fn relocate(&mut self, place: Place) {
+        self.shared.turn(|core, _| {
+            core.world.flush();
+            core.world.is_moving = true;
+        });
+        while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
+            let Some(report) = self.reports.recv().await else {
+                return;
+            };
+            self.report(report);
+        }
+        let mut fresh = self.config.clone();
+        fresh.place = place;
+        let moved = match self.move_files(fresh).await {
+            Ok(place) => What::Moved { place },
+            Err(error) => What::MoveFailed {
+                reason: error.to_string(),
+            },
+        };
+        self.shared.turn(|core, _| {
+            core.world.is_moving = false;
+            core.world.tell(moved);
+            core.world.flush();
+        });
+    }
+
+    /// Moves the files to the place that `fresh` names, and has reader and writer use them there.
+    async fn move_files(&mut self, fresh: SessionConfig) -> Result<Place, SessionError> {
+        let info = &fresh.torrent.info;
+        let (access, old) = self.shared.turn(|core, _| {
+            let files = &core.world.files;
+            (files.access(), files.again(files.access()))
+        });
+        let new = Files::new(old.layout().clone(), &fresh.place, &info.name, access);
+        let target = new.again(access);
+        let moving = tokio::task::spawn_blocking(move || moving::move_content(&old, &target));
+        let moved = moving.await;
+        moved.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+
+        let (old_resume, resume_file) = (resume_path(&self.config), resume_path(&fresh));
+        self.config.place = fresh.place.clone();
+        let have = self.shared.turn(|core, _| {
+            core.world.files = new.again(access);
+            core.torrent.have().clone()
+        });
+        if self.shared.turn(|core, _| core.world.writer.is_some()) {
+            // The files are there already; if this cannot be written, the next run checks them.
+            if !have.is_full() {
+                let stamps = resume::stamps_of(&new)?;
+                resume::save(&resume_file, fresh.torrent.info_hash, &have, &stamps)?;
+            }
+            resume::remove(&old_resume)?;
+            let report = self.report.clone();
+            let report = move |what| drop(report.send(what));
+            let writer = Writer::start(&new, &fresh.torrent, resume_file, report);
+            let writer = writer.map_err(SessionError::Start)?;
+            self.shared.turn(|core, _| core.world.writer = Some(writer));
+        }
+        Ok(fresh.place)
     }
 
     fn keep(&mut self, what: Kept) {

@@ -60,6 +60,8 @@ pub(super) struct World {
     pub(super) refused: Vec<Job>,
     /// Whether connections wait for the writer to give buffers back.
     pub(super) is_short: bool,
+    /// Whether the files are being moved: nothing is written meanwhile.
+    pub(super) is_moving: bool,
     /// Whether the disk refused the last piece, as far as we told.
     pub(super) disk_refuses: bool,
     /// Whether there are good pieces that the resume file does not know.
@@ -101,6 +103,9 @@ impl World {
 
     /// Hands the writer what waits for it.
     pub(super) fn flush(&mut self) {
+        if self.is_moving {
+            return;
+        }
         let jobs = std::mem::take(&mut self.ready);
         self.write(jobs);
     }
@@ -119,10 +124,13 @@ impl World {
     /// nothing does, the oldest unfinished stripes as they are; the connections wait until their
     /// buffers come back.
     pub(super) fn has_room(&mut self, torrent: &Torrent) -> bool {
-        if self.writer.is_none() || self.stripes.free() >= ROOM {
+        if self.writer.is_none() || !self.is_moving && self.stripes.free() >= ROOM {
             return true;
         }
         self.is_short = true;
+        if self.is_moving {
+            return false;
+        }
         if self.jobs == 0 && self.ready.is_empty() && !self.disk_refuses {
             let busy: Vec<StripeKey> = self
                 .lines

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use skep_net::session::{Purpose, SeedUntil, SessionConfig};
+use skep_net::session::{Place, Purpose, SeedUntil, SessionConfig};
 
 use crate::{
     torrent_file, transfer,
@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Take the disk space of all files before anything is fetched [default: files are sparse and grow].
     #[arg(long)]
     preallocate: bool,
+    /// Move the files to this folder once everything is there.
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    move_to: Option<PathBuf>,
     #[command(flatten)]
     transfer: transfer::Options,
 }
@@ -54,5 +57,6 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     config.purpose = Purpose::Get(until);
     config.overwrite = args.overwrite;
     config.preallocate = args.preallocate;
+    config.move_when_complete = args.move_to.map(Place::Under);
     transfer::run(config, &args.transfer, ctx)
 }

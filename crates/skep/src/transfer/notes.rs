@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use skep_net::session::{Happened, PeerKey, What};
+use skep_net::session::{Happened, PeerKey, Place, What};
 
 use crate::{
     ui::{self, Context},
@@ -53,6 +53,8 @@ impl Notes {
         let wanted = match what {
             What::DiskFailed { .. }
             | What::DiskRecovered
+            | What::Moved { .. }
+            | What::MoveFailed { .. }
             | What::PeerBanned { .. }
             | What::Tracker {
                 outcome: Err(_), ..
@@ -149,6 +151,13 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
         What::Completed => "everything is here".to_owned(),
         What::DiskFailed { reason, .. } => format!("{reason}; trying again until it works"),
         What::DiskRecovered => "the disk takes pieces again".to_owned(),
+        What::Moved {
+            place: Place::Under(dir),
+        } => format!("moved to {}", dir.display()),
+        What::Moved {
+            place: Place::At(path),
+        } => format!("moved to {}", path.display()),
+        What::MoveFailed { reason } => format!("not moved: {reason}"),
     }
 }
 

@@ -139,3 +139,31 @@ fn a_torrent_of_thousands_of_files_needs_few_descriptors() {
         assert_eq!(text, format!("{n}").repeat(20));
     }
 }
+
+/// The files go where the user wants them once they are whole; what lies in the way there is named and stays.
+#[test]
+fn a_finished_download_is_moved() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    content(dir.path());
+    let (_seeder, addr) = seeder(dir.path(), "127.0.0.1");
+    let get = ["get", "t.torrent", "--listen", "127.0.0.1", "--peer", &addr];
+    done(
+        dir.path(),
+        &[&get[..], &["--out", "out", "--move-to", "done/for good"]].concat(),
+    );
+    let source = std::fs::read(dir.path().join("t")).expect("read");
+    assert!(std::fs::read(dir.path().join("done/for good/t")).expect("moved") == source);
+    assert!(!dir.path().join("out/t").exists());
+
+    let again = run(
+        dir.path(),
+        &[&get[..], &["--out", "again", "--move-to", "done/for good"]].concat(),
+    );
+    assert_eq!(again.status.code(), Some(3));
+    let said = String::from_utf8(again.stderr).expect("text");
+    assert!(
+        said.contains("complete, but not moved: done/for good/t is there already"),
+        "{said}"
+    );
+    assert!(std::fs::read(dir.path().join("again/t")).expect("it stayed") == source);
+}

@@ -1,0 +1,244 @@
+//! The files of a torrent to another place.
+//!
+//! Within a file system a file is renamed, which is done at once and loses nothing; between two it is
+//! copied and synced, and only when all have arrived are the old ones removed. If anything fails, what was
+//! done is undone: then everything lies where it lay. Whoever has an old file open goes on reading it.
+
+use std::{fs::File, path::Path};
+
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+use super::{
+    DiskError,
+    files::{Create, Files, sync_dir},
+};
+
+/// What was done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    Absent,
+    Renamed,
+    Copied,
+}
+
+/// Moves the files that are there from their place in `from` to that in `to`, which is the same layout
+/// elsewhere, or under another name.
+///
+/// # Errors
+///
+/// [`DiskError`] naming the file that could not be moved, or lies in the way; nothing is moved then.
+pub fn move_content(from: &Files, to: &Files) -> Result<(), DiskError> {
+    let count = from.layout().files().len();
+    let mut moved = Vec::with_capacity(count);
+    for file in 0..count {
+        let is_padding = from.layout().files()[file].padding;
+        let done = if is_padding {
+            Ok(Moved::Absent)
+        } else {
+            move_file(from, to, file)
+        };
+        match done {
+            Ok(done) => moved.push(done),
+            Err(error) => {
+                undo(from, to, &moved);
+                return Err(error);
+            }
+        }
+    }
+    for (file, _) in all(&moved, Moved::Copied) {
+        remove(from, file)?;
+    }
+    remove_empty_folders(from);
+    if let Some(dir) = to.path(0).ancestors().nth(1).filter(|dir| dir.is_dir()) {
+        sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+fn all(moved: &[Moved], what: Moved) -> impl Iterator<Item = (usize, Moved)> {
+    moved
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(move |(_, done)| *done == what)
+}
+
+fn move_file(from: &Files, to: &Files, file: usize) -> Result<Moved, DiskError> {
+    let Some((old_dir, old_name)) = from.parent(file, Create::No)? else {
+        return Ok(Moved::Absent);
+    };
+    let old = rustix::fs::statat(&old_dir, &old_name, AtFlags::SYMLINK_NOFOLLOW);
+    if old.err() == Some(Errno::NOENT) {
+        return Ok(Moved::Absent);
+    }
+    let there = "a folder that may be created exists or is an error";
+    let (new_dir, new_name) = to.parent(file, Create::Yes)?.expect(there);
+    let new_path = to.path(file);
+    let flags = RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(&old_dir, &old_name, &new_dir, &new_name, flags) {
+        Ok(()) => Ok(Moved::Renamed),
+        Err(Errno::EXIST) => Err(DiskError::InTheWay { path: new_path }),
+        // Another file system, or one that cannot rename in this way.
+        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS) => {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let old = rustix::fs::openat(&old_dir, &old_name, flags, Mode::empty())
+                .map_err(|errno| DiskError::io("open", &from.path(file))(errno.into()))?;
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let new =
+                match rustix::fs::openat(&new_dir, &new_name, flags, Mode::from_raw_mode(0o666)) {
+                    Ok(new) => new,
+                    Err(Errno::EXIST) => return Err(DiskError::InTheWay { path: new_path }),
+                    Err(errno) => return Err(DiskError::io("create", &new_path)(errno.into())),
+                };
+            let (mut old, mut new) = (File::from(old), File::from(new));
+            let copied = std::io::copy(&mut old, &mut new).and_then(|_| new.sync_all());
+            copied.map_err(|error| {
+                // The rest of what was copied is of no use to anybody.
+                let _ = rustix::fs::unlinkat(&new_dir, &new_name, AtFlags::empty());
+                DiskError::io("copy to", &new_path)(error)
+            })?;
+            Ok(Moved::Copied)
+        }
+        Err(errno) => Err(DiskError::io("move to", &new_path)(errno.into())),
+    }
+}
+
+/// Brings back what was moved. What cannot be brought back stays where it is: the error that led here
+/// is the one to be told.
+fn undo(from: &Files, to: &Files, moved: &[Moved]) {
+    for (file, _) in all(moved, Moved::Renamed) {
+        let ends = (from.parent(file, Create::Yes), to.parent(file, Create::No));
+        if let (Ok(Some((old_dir, old_name))), Ok(Some((new_dir, new_name)))) = ends {
+            let flags = RenameFlags::NOREPLACE;
+            let _ = rustix::fs::renameat_with(&new_dir, &new_name, &old_dir, &old_name, flags);
+        }
+    }
+    for (file, _) in all(moved, Moved::Copied) {
+        let _ = remove(to, file);
+    }
+    remove_empty_folders(to);
+}
+
+fn remove(files: &Files, file: usize) -> Result<(), DiskError> {
+    if let Some((dir, name)) = files.parent(file, Create::No)? {
+        rustix::fs::unlinkat(&dir, &name, AtFlags::empty())
+            .map_err(|errno| DiskError::io("remove", &files.path(file))(errno.into()))?;
+    }
+    Ok(())
+}
+
+/// Removes the folders of the torrent that are empty now, never the one that the user named.
+fn remove_empty_folders(files: &Files) {
+    let mut dirs = std::collections::BTreeSet::new();
+    for file in 0..files.layout().files().len() {
+        let path = files.path(file);
+        let above = path.ancestors().skip(1);
+        let inside = above.take_while(|dir| dir.starts_with(&files.base) && *dir != files.base);
+        dirs.extend(inside.map(Path::to_owned));
+    }
+    // Longer paths come later in the order, and are emptied first.
+    for dir in dirs.iter().rev() {
+        let _ = std::fs::remove_dir(dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        disk::{files::Access, layout::Layout},
+        session::Place,
+    };
+
+    fn files(place: Place) -> Files {
+        let parts = |parts: &[&str]| parts.iter().map(|&part| part.to_owned()).collect();
+        let layout = Layout::new([
+            (parts(&["a"]), 10),
+            (parts(&["sub", "empty"]), 0),
+            (parts(&["sub", "b"]), 20),
+            (parts(&["absent"]), 5),
+        ]);
+        Files::new(Arc::new(layout), &place, "t", Access::Write)
+    }
+
+    fn write(files: &mut Files) {
+        files.create_empty_files().expect("created");
+        let content: Vec<u8> = (0..30).collect();
+        files.write_at(0, &content).expect("written");
+    }
+
+    fn assert_there(files: &mut Files) {
+        let mut read = [0; 30];
+        assert!(files.read_at(0, &mut read).expect("read"));
+        assert!(read.iter().copied().eq(0..30));
+        assert!(files.path(1).exists());
+        assert!(!files.path(3).exists(), "what was not there was not made");
+    }
+
+    #[test]
+    fn files_move_to_another_folder_and_name_and_leave_nothing_behind() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let mut old = files(Place::Under(dir.path().join("old")));
+        write(&mut old);
+        let mut new = files(Place::At(dir.path().join("new/place/renamed")));
+        move_content(&old, &new).expect("moved");
+        assert_there(&mut new);
+        assert!(!dir.path().join("old/t").exists());
+        assert!(
+            dir.path().join("old").exists(),
+            "the user's own folder stays"
+        );
+    }
+
+    /// /dev/shm is another file system than that of temporary files, or this test moves within one.
+    #[test]
+    fn files_move_to_another_file_system() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let shm = Path::new("/dev/shm");
+        let other = if shm.is_dir() {
+            tempfile::tempdir_in(shm)
+        } else {
+            tempfile::tempdir()
+        };
+        let other = other.expect("temporary folder");
+        let mut old = files(Place::Under(dir.path().to_owned()));
+        write(&mut old);
+        let mut new = files(Place::Under(other.path().to_owned()));
+        move_content(&old, &new).expect("moved");
+        assert_there(&mut new);
+        assert!(!dir.path().join("t").exists());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named_and_everything_stays() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        for target in [
+            dir.path().join("new"),
+            tempfile::tempdir_in("/dev/shm")
+                .expect("temporary folder")
+                .keep(),
+        ] {
+            let mut old = files(Place::Under(dir.path().join("old")));
+            write(&mut old);
+            let in_the_way = target.join("t/sub/b");
+            std::fs::create_dir_all(in_the_way.parent().expect("has one")).expect("created");
+            std::fs::write(&in_the_way, b"mine").expect("written");
+            let new = files(Place::Under(target.clone()));
+            let error = move_content(&old, &new).expect_err("refused");
+            assert!(
+                matches!(&error, DiskError::InTheWay { path } if *path == in_the_way),
+                "{error}"
+            );
+            assert_there(&mut files(Place::Under(dir.path().join("old"))));
+            assert!(!new.path(0).exists());
+            assert_eq!(std::fs::read(&in_the_way).expect("read"), b"mine");
+            std::fs::remove_dir_all(target).expect("removed");
+        }
+    }
+}
