@@ -161,8 +161,10 @@ pub struct RunRow {
     pub run: u32,
     /// When it began.
     pub started: Option<Time>,
-    /// When it ended as planned; absent if it was cut off.
+    /// When it ended as planned; absent if it was cut off, or was going on when the report was made.
     pub ended: Option<Time>,
+    /// Whether a crash cut it off, as was found when the ledger was opened again.
+    pub crashed: bool,
     /// The last record.
     pub last_record: Time,
     /// The observer's name.
@@ -177,7 +179,7 @@ pub struct RunRow {
     pub config_sha256: Option<String>,
     /// SHA-256 of each torrent file.
     pub torrents_sha256: Vec<String>,
-    /// How the clock stood, as a sentence.
+    /// How the clock stood, in sentences.
     pub clock: String,
     /// Clock samples.
     pub clock_samples: u64,
@@ -185,6 +187,8 @@ pub struct RunRow {
     pub clock_samples_synchronised: u64,
     /// Greatest stated error of these, in microseconds.
     pub clock_error_us_max: u64,
+    /// Clock samples that contradict the one before: the clock was set in between.
+    pub clock_steps: u64,
     /// Length of the journal that the last mark commits to.
     pub journal_bytes: Option<u64>,
     /// Its SHA-256.
@@ -388,6 +392,7 @@ fn run(run: &Run) -> RunRow {
         run: run.number,
         started: started.map(|started| started.when.into()),
         ended: run.ended.map(Time::from),
+        crashed: run.cut.is_some(),
         last_record: run.last.into(),
         observer: started.map(|started| text::plain(&started.observer)),
         version: started.map(|started| text::plain(&started.version)),
@@ -397,10 +402,11 @@ fn run(run: &Run) -> RunRow {
         torrents_sha256: started
             .map(|started| started.targets.iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
-        clock: clock_sentence(clock),
+        clock: format!("{}{}", clock_sentence(clock), step_sentence(clock)),
         clock_samples: clock.samples,
         clock_samples_synchronised: clock.synchronised,
         clock_error_us_max: clock.error_us_max,
+        clock_steps: clock.steps,
         journal_bytes: mark.map(|mark| mark.journal_len),
         journal_sha256: mark.map(|mark| mark.journal.to_string()),
         capture_bytes: mark.map(|mark| mark.capture_len),
@@ -439,6 +445,19 @@ fn clock_sentence(clock: rule::clock::ClockState) -> String {
         (samples, synchronised) => format!(
             "The kernel called the clock synchronised at {synchronised} of {samples} samples; greatest \
              stated error at these {error_ms} ms. Rows say which times rest on the others."
+        ),
+    }
+}
+
+/// Says that the clock was set, where it was: then times on either side of it do not compare.
+fn step_sentence(clock: rule::clock::ClockState) -> String {
+    match clock.steps {
+        0 => String::new(),
+        steps => format!(
+            " The clock was set while the run went on: {steps} of the samples contradict the one before, \
+             by {} at most beyond the stated errors. Times before and after it do not compare; order and \
+             distances within the run are the monotonic clock's, which every record holds.",
+            utc::duration(i64::try_from(clock.step_us_max).unwrap_or(i64::MAX))
         ),
     }
 }

@@ -84,6 +84,50 @@ fn unsynchronised_clocks_are_said_in_every_file() {
     }
 }
 
+/// Where nobody was met, times stand on the page all the same, and with them the dagger.
+#[test]
+fn a_dagger_is_explained_on_a_page_without_endpoints() {
+    let mut made = Made::new();
+    let page = html(&made);
+    assert!(!page.contains('†'));
+    made.synchronised = false;
+    made.clock();
+    let page = html(&made);
+    assert!(page.contains("s\u{a0}†") && page.contains("† The kernel called"));
+}
+
+/// Samples every ten seconds; between the second and the third somebody sets the clock back an hour.
+#[test]
+fn a_clock_that_was_set_is_said() {
+    let mut made = Made::new();
+    made.at(10_000).clock();
+    assert!(!html(&made).contains("The clock was set"));
+    made.clock_set_us = -3_600_000_000;
+    made.at(20_000).clock().at(30_000).clock();
+    let page = html(&made);
+    assert!(page.contains("The clock was set while a run went on"));
+    // An hour, less both errors (12 ms on either side) and 5 ms of drift.
+    let said = "1 of the samples contradict the one before, by 59 min 59 s at most";
+    assert!(page.contains(said), "{page}");
+    let json: serde_json::Value = serde_json::from_slice(&report(&made).json).unwrap();
+    assert_eq!(json["runs"][0]["clock_steps"], 1);
+}
+
+/// A run without an end may go on still: only a crash that was found is called one.
+#[test]
+fn a_run_without_an_end_is_not_called_cut_off() {
+    let mut made = Made::new();
+    let going_on = "no end is recorded: it was going on, or was cut off";
+    assert!(html(&made).contains(going_on));
+    made.push(Body::RunCut {
+        journal_cut: 1,
+        capture_cut: 2,
+        ledger_cut: 3,
+    });
+    let page = html(&made);
+    assert!(!page.contains(going_on) && page.contains("<strong>cut off</strong> by a crash"));
+}
+
 #[test]
 fn the_table_has_one_line_an_endpoint_and_no_cell_that_calculates() {
     let made = observation();

@@ -103,6 +103,26 @@ impl UtcInterval {
             .max(0)
             .unsigned_abs()
     }
+
+    /// The interval `elapsed_ns` nanoseconds later, by a clock that drifts by [`DRIFT_PPM_MAX`] at most.
+    pub fn later(&self, elapsed_ns: u64) -> Self {
+        let elapsed = i128::from(elapsed_ns);
+        let drift = (elapsed * i128::from(DRIFT_PPM_MAX) + 999_999) / 1_000_000;
+        let earliest = i128::from(self.earliest_us) + (elapsed - drift).div_euclid(1_000);
+        let latest = i128::from(self.latest_us) - (-(elapsed + drift)).div_euclid(1_000);
+        Self {
+            earliest_us: clamp(earliest),
+            latest_us: clamp(latest),
+            synchronised: self.synchronised,
+        }
+    }
+
+    /// How far apart two intervals are, in microseconds: 0 where one instant can lie in both.
+    pub fn apart_us(&self, other: &Self) -> u64 {
+        let gap = |a: &Self, b: &Self| i128::from(b.earliest_us) - i128::from(a.latest_us);
+        let apart = gap(self, other).max(gap(other, self)).max(0);
+        u64::try_from(apart).unwrap_or(u64::MAX)
+    }
 }
 
 impl Stay {
@@ -185,6 +205,20 @@ mod tests {
         let wide = sample(0, u64::MAX, i64::MAX, u64::MAX).utc(Moment(0));
         assert_eq!((wide.earliest_us, wide.latest_us), (i64::MIN, i64::MAX));
         assert_eq!(wide.width_us(), i64::MAX as u64);
+    }
+
+    /// Ten seconds later at 500 ppm is 5 ms more on either side.
+    #[test]
+    fn an_interval_later_is_wider_by_the_drift() {
+        let later = utc(1_000_000, 1_000_100).later(10_000_000_000);
+        assert_eq!(later, utc(11_000_000 - 5_000, 11_000_100 + 5_000));
+        assert_eq!(later.later(0), later);
+        assert_eq!(utc(0, 10).apart_us(&utc(10, 20)), 0);
+        assert_eq!(utc(0, 10).apart_us(&utc(13, 20)), 3);
+        assert_eq!(utc(13, 20).apart_us(&utc(0, 10)), 3);
+        let (first, last) = (utc(i64::MIN, i64::MIN), utc(i64::MAX, i64::MAX));
+        assert_eq!(first.apart_us(&last), u64::MAX);
+        assert_eq!(last.later(u64::MAX), last);
     }
 
     #[test]

@@ -75,8 +75,21 @@ impl Page<'_> {
         all.filter(|row| row.grade >= least).count()
     }
 
+    /// Whether a dagger stands anywhere on the page.
     fn unsynchronised(&self) -> bool {
-        self.sheet.swarms.iter().any(SwarmRow::unsynchronised)
+        let span = self
+            .sheet
+            .span
+            .iter()
+            .flat_map(|span| [&span.from, &span.to]);
+        let mut times = span.chain(self.sheet.runs.iter().map(|run| &run.last_record));
+        let any = times.any(|time| !time.utc.synchronised);
+        any || self.sheet.swarms.iter().any(SwarmRow::unsynchronised)
+    }
+
+    /// Whether the clock was set while a run went on.
+    fn clock_was_set(&self) -> bool {
+        self.sheet.runs.iter().any(|run| run.clock_steps > 0)
     }
 
     fn reached(&self) -> usize {

@@ -25,6 +25,8 @@ pub(crate) struct Made {
     at: Moment,
     run: u32,
     pub(crate) synchronised: bool,
+    /// By how much somebody has set the clock.
+    pub(crate) clock_set_us: i64,
 }
 
 pub(crate) fn addr(text: &str) -> SocketAddr {
@@ -48,6 +50,7 @@ impl Made {
             at: Moment::ZERO,
             run: 1,
             synchronised: true,
+            clock_set_us: 0,
         };
         made.begin_run(1);
         made
@@ -80,6 +83,14 @@ impl Made {
         });
     }
 
+    /// Samples the clock.
+    pub(crate) fn clock(&mut self) -> &mut Self {
+        self.push(Body::Clock {
+            error_us_max: 12_000,
+            received: None,
+        })
+    }
+
     /// Moves the clock to `millis` after the run's beginning.
     pub(crate) fn at(&mut self, millis: u64) -> &mut Self {
         self.at = Moment::from_millis(millis);
@@ -89,6 +100,7 @@ impl Made {
     /// Appends a record.
     pub(crate) fn push(&mut self, body: Body) -> &mut Self {
         let us = BEGIN_US + i64::from(self.run - 1) * 3_600_000_000 + (self.at.0 / 1_000) as i64;
+        let us = us + self.clock_set_us;
         let utc = UtcInterval {
             earliest_us: us - 12_000,
             latest_us: us + 12_000,
