@@ -80,6 +80,16 @@ pub enum Failure {
         /// Why not.
         why: &'static str,
     },
+    /// A record of the driver's with a field that its kind does not have: nothing compares it.
+    #[error("record {index} ({kind}) holds the field {field}, which no record of its kind has")]
+    UnknownField {
+        /// The record's place.
+        index: u64,
+        /// Its kind.
+        kind: String,
+        /// The field.
+        field: String,
+    },
     /// The observer named in the first record is not the ledger's.
     #[error("record {index} names the observer {got:?}, the ledger is of {expected:?}")]
     Observer {
@@ -147,6 +157,23 @@ pub enum Failure {
         got: u64,
         /// How much is covered.
         covered: u64,
+    },
+    /// A clock sample that no clock gave: it was read before its entry, and its end not before its
+    /// beginning.
+    #[error(
+        "{path}: entry at {entry}: the clock was read between {before} and {after} ns, and the entry is of {at} ns"
+    )]
+    ClockSample {
+        /// The file.
+        path: String,
+        /// Offset of the entry.
+        entry: u64,
+        /// Run time before the reading, in nanoseconds.
+        before: u64,
+        /// After it.
+        after: u64,
+        /// Of the entry.
+        at: u64,
     },
     /// A frame of the journal.
     #[error("{path}: {error}")]

@@ -125,6 +125,9 @@ pub(crate) struct RunReplay<'a> {
     pub(crate) first_clock: Option<ClockSample>,
     /// The latest clock sample, and when the last entry came.
     pub(crate) time: Option<(ClockSample, Moment)>,
+    /// How many clock samples contradict the one before, and by how much at most.
+    pub(crate) clock_steps: u64,
+    pub(crate) clock_step_us_max: u64,
     /// How many entries were fed.
     pub(crate) steps: u64,
     /// The most that an entry came after the moment at which the machine wanted to be called.
@@ -174,6 +177,8 @@ impl<'a> RunReplay<'a> {
             listener,
             first_clock: None,
             time: None,
+            clock_steps: 0,
+            clock_step_us_max: 0,
             steps: 0,
             late_max: Duration::ZERO,
             over: false,
@@ -218,6 +223,7 @@ impl<'a> RunReplay<'a> {
         };
         let frame = &self.journal[offset as usize..self.entries.offset() as usize];
         self.journal_read.add(frame);
+        self.check_sample(offset, &entry)?;
         let payload = self.payload(offset, &entry)?;
         self.render(offset, &entry, &payload)?;
         self.note_late(entry.at);
@@ -326,8 +332,30 @@ impl<'a> RunReplay<'a> {
         }
     }
 
+    /// A clock is read before its entry is written, between two readings of monotonic time.
+    fn check_sample(&self, offset: u64, entry: &Entry) -> Result<(), Failure> {
+        match entry.input {
+            Input::Clock(sample) if sample.before > sample.after || sample.after > entry.at => {
+                Err(Failure::ClockSample {
+                    path: self.journal_read.path.clone(),
+                    entry: offset,
+                    before: sample.before.0,
+                    after: sample.after.0,
+                    at: entry.at.0,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn note_time(&mut self, entry: &Entry) {
         if let Input::Clock(sample) = entry.input {
+            if let Some((before, _)) = self.time {
+                let (by_this, by_last) = (sample.utc(sample.after), before.utc(sample.after));
+                let apart_us = by_last.apart_us(&by_this);
+                self.clock_steps += u64::from(apart_us > 0);
+                self.clock_step_us_max = self.clock_step_us_max.max(apart_us);
+            }
             self.first_clock.get_or_insert(sample);
             self.time = Some((sample, entry.at));
         }

@@ -26,8 +26,8 @@ pub enum RecordError {
         /// What is wrong.
         why: FieldError,
     },
-    /// A record of a later format that says so: its kinds and fields may mean more.
-    #[error("record format {got}, this build knows up to {FORMAT}")]
+    /// A record of a later format that says so (its kinds and fields may mean more), or of none.
+    #[error("record format {got}, this build knows 1 to {FORMAT}")]
     Format {
         /// The format that it names.
         got: u32,
@@ -210,7 +210,7 @@ impl Record {
             why,
         })?;
         if let Body::RunStarted { format: got, .. } = record.body
-            && got > FORMAT
+            && !(1..=FORMAT).contains(&got)
         {
             return Err(RecordError::Format { got });
         }

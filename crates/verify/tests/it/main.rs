@@ -12,6 +12,7 @@ mod strangers;
 mod world;
 
 mod crash;
+mod expert;
 mod flips;
 mod forgery;
 mod genuine;

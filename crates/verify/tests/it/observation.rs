@@ -95,7 +95,7 @@ impl Files for Memory {
 }
 
 impl Memory {
-    fn apply(&mut self, ops: &[FileOp]) {
+    pub(crate) fn apply(&mut self, ops: &[FileOp]) {
         for op in ops {
             match op {
                 FileOp::Write {
@@ -229,7 +229,7 @@ pub(crate) fn said_by_one(content: &Content, segments: &[Vec<u8>]) -> Run {
     run
 }
 
-fn told_by(mut world: World, config: Config, content: &Content) -> Run {
+pub(crate) fn told_by(mut world: World, config: Config, content: &Content) -> Run {
     world.stop();
     let log: Vec<(Entry, Vec<u8>)> = world
         .log()
