@@ -111,8 +111,11 @@ pub(crate) fn client(data: &[u8]) {
             0 => now = now + Duration::from_secs(u64::from(script.byte().unwrap_or(0))),
             1 => now = announcer.poll_timeout().map_or(now, |(at, _)| at.max(now)),
             2 => {
-                let addrs = script.bytes().iter().map(|&n| IpAddr::from([127, 0, 0, n]));
-                let addrs: Vec<IpAddr> = addrs.collect();
+                let addr = |&n: &u8| match n % 2 {
+                    0 => IpAddr::from([127, 0, 0, n]),
+                    _ => IpAddr::from([0, 0, 0, 0, 0, 0, 0, u16::from(n)]),
+                };
+                let addrs: Vec<IpAddr> = script.bytes().iter().map(addr).collect();
                 let query = pending.queries.pop_front().unwrap_or(0);
                 announcer.handle_resolved(query, &addrs, now);
             }

@@ -98,7 +98,12 @@ const BEPS: &[(u32, &str, &str)] = &[
         "the `port` message is read; the DHT itself is not spoken yet",
     ),
     (6, "Fast extension", "spoken"),
-    (7, "IPv6 tracker extension", "spoken: `peers6`"),
+    (
+        7,
+        "IPv6 tracker extension",
+        "spoken: `peers6`, and a tracker's addresses of both versions are announced to (`observe` asks the first that \
+         answers)",
+    ),
     (
         9,
         "Extension for peers to send metadata",
@@ -132,7 +137,11 @@ const BEPS: &[(u32, &str, &str)] = &[
     ),
     (29, "uTorrent transport protocol", "not spoken yet"),
     (31, "Failure retry extension", "read"),
-    (41, "UDP tracker protocol extensions", "not spoken yet"),
+    (
+        41,
+        "UDP tracker protocol extensions",
+        "spoken: the URL's path and query are sent and read",
+    ),
     (47, "Padding files and extended file attributes", "read"),
     (
         48,

@@ -278,6 +278,7 @@ impl Scribe {
             | Did::PieceFailed { .. }
             | Did::PeerBanned { .. }
             | Did::Tracker { .. }
+            | Did::TrackerPartly { .. }
             | Did::Completed
             | Did::DiskFailed { .. }
             | Did::DiskRecovered

@@ -269,6 +269,15 @@ pub enum What {
         /// How many peers it named, or what went wrong.
         outcome: Result<usize, String>,
     },
+    /// A tracker fails over one IP version; over the other it answers, or is still being asked.
+    TrackerPartly {
+        /// Its address as the torrent gives it.
+        url: String,
+        /// Where it was asked, if it was.
+        remote: Option<SocketAddr>,
+        /// What went wrong.
+        reason: String,
+    },
     /// Every piece is there.
     Completed,
     /// The disk refused; nothing is fetched until it takes the piece.

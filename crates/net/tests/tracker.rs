@@ -3,12 +3,16 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use skep_net::{
     clock::RunClock,
-    tracker::{TrackerClient, TrackerClientConfig, TrackerConfig, TrackerHandle, TrackerServer},
+    tracker::{
+        Resolve, SystemResolver, TrackerClient, TrackerClientConfig, TrackerConfig, TrackerHandle,
+        TrackerServer, TrackerServerError, client::resolve::Addrs,
+    },
 };
 use skep_proto::tracker::client::{AnnouncerConfig, Event, Mode, Transfer};
 use skep_wire::{InfoHash, PeerId, tracker::AnnounceEvent};
@@ -61,12 +65,16 @@ async fn meet(transport: &str, addr: &str, ips: [&str; 2]) {
 }
 
 fn start(transport: &str, addr: &str) -> TrackerHandle {
+    try_start(transport, addr).unwrap()
+}
+
+fn try_start(transport: &str, addr: &str) -> Result<TrackerHandle, TrackerServerError> {
     let mut config = TrackerConfig::new(60).unwrap();
     match transport {
         "udp" => config.udp.push(addr.parse().unwrap()),
         _ => config.http.push(addr.parse().unwrap()),
     }
-    TrackerServer::start(config).unwrap()
+    TrackerServer::start(config)
 }
 
 fn client(server: &TrackerHandle, ip: &str, port: u16, left: u64) -> TrackerClient {
@@ -76,6 +84,7 @@ fn client(server: &TrackerHandle, ip: &str, port: u16, left: u64) -> TrackerClie
         announcer,
         tiers: vec![server.urls()],
         bind: ip.parse::<IpAddr>().unwrap(),
+        resolver: Arc::new(SystemResolver::new()),
         clock: RunClock::start(),
         seed: u64::from(port),
         transfer: Transfer {
@@ -98,6 +107,89 @@ async fn next(client: &mut TrackerClient) -> Event {
         .await
         .expect("an event within 10 s")
         .expect("the client is at work")
+}
+
+/// One name, two addresses, one port: each address is announced to, and each swarm hears of us.
+#[tokio::test]
+async fn tracker_with_both_ip_versions_is_announced_to_over_both() {
+    for transport in ["udp", "http"] {
+        let (v4, v6, port) = start_both(transport);
+        let others: [SocketAddr; 2] = ["127.0.0.9:9".parse().unwrap(), "[::9]:9".parse().unwrap()];
+        v4.inject(TORRENT, others[0]);
+        v6.inject(TORRENT, others[1]);
+        let mut client = TrackerClient::start(TrackerClientConfig {
+            announcer: AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001),
+            tiers: vec![vec![format!("{transport}://tracker.test:{port}/announce")]],
+            bind: "0.0.0.0".parse().unwrap(),
+            resolver: Arc::new(Names(vec![
+                "127.0.0.1".parse().unwrap(),
+                "::1".parse().unwrap(),
+            ])),
+            clock: RunClock::start(),
+            seed: 1,
+            transfer: Transfer {
+                left: 5,
+                ..Transfer::default()
+            },
+        });
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            let Event::Announced { remote, reply, .. } = next(&mut client).await else {
+                panic!("both answer");
+            };
+            assert_eq!(remote.port(), port);
+            heard.push((remote.ip().to_string(), reply.peers));
+        }
+        heard.sort();
+        assert_eq!(
+            heard,
+            [
+                ("127.0.0.1".to_owned(), vec![others[0]]),
+                ("::1".to_owned(), vec![others[1]])
+            ],
+            "{transport}"
+        );
+        for server in [&v4, &v6] {
+            assert_eq!(server.stats().peers, 2, "{transport}");
+        }
+        client.stopped().await;
+        for server in [&v4, &v6] {
+            assert_eq!(
+                (server.stats().peers, server.stats().counts.announces),
+                (1, 2)
+            );
+        }
+    }
+}
+
+/// Any name has these addresses.
+#[derive(Debug)]
+struct Names(Vec<IpAddr>);
+
+impl Resolve for Names {
+    fn addrs(&self, _: String) -> Addrs {
+        let addrs = self.0.clone();
+        Box::pin(async move { addrs })
+    }
+}
+
+/// A server of each IP version on one port.
+fn start_both(transport: &str) -> (TrackerHandle, TrackerHandle, u16) {
+    // The port that the system chooses for one may be taken for the other.
+    for _ in 0..50 {
+        let v4 = start(transport, "127.0.0.1:0");
+        let port = v4
+            .http_addrs()
+            .iter()
+            .chain(v4.udp_addrs())
+            .next()
+            .unwrap()
+            .port();
+        if let Ok(v6) = try_start(transport, &format!("[::1]:{port}")) {
+            return (v4, v6, port);
+        }
+    }
+    panic!("no port is free for both");
 }
 
 /// The lie that the laboratory needs is told to everybody who asks, and stays.
@@ -266,6 +358,7 @@ async fn hostile_trackers_fail_each_for_its_reason_and_the_rest_goes_on() {
         announcer,
         tiers: vec![urls],
         bind: "127.0.0.2".parse().unwrap(),
+        resolver: Arc::new(SystemResolver::new()),
         clock: RunClock::start(),
         seed: 1,
         transfer: Transfer::default(),
@@ -295,6 +388,7 @@ async fn dead_tracker_is_a_failure_and_stopping_is_quick() {
         announcer: AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001),
         tiers: vec![vec![url, "udp://[::1]:1".to_owned()]],
         bind: "127.0.0.2".parse().unwrap(),
+        resolver: Arc::new(SystemResolver::new()),
         clock: RunClock::start(),
         seed: 1,
         transfer: Transfer::default(),

@@ -10,7 +10,7 @@ use skep_evidence::{
     record::{Body, NamedBy, Source, TEXT_BYTES_MAX, TargetIndex},
 };
 use skep_proto::tracker::client::{
-    Announcer, AnnouncerConfig, Event, Mode, NoConnection, Transfer,
+    AddrChoice, Announcer, AnnouncerConfig, Event, Mode, NoConnection, Transfer,
 };
 use skep_wire::{Moment, tracker::Family};
 
@@ -75,6 +75,7 @@ impl Desk {
                     num_want: Some(PEERS_WANTED),
                     mode: Mode::Every,
                     families: families(config),
+                    addr_choice: AddrChoice::FirstThatAnswers,
                     announce_every: Some(Duration::from_secs(config.announce_secs.into())),
                     retry_after: Duration::from_secs(TRACKER_RETRY_SECS),
                     ..AnnouncerConfig::new(metainfo.info_hash, id, config.listen_port)

@@ -1,12 +1,12 @@
 //! The session's trackers: what they name becomes candidates, and they learn how it goes.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use skep_proto::tracker::client::{AnnouncerConfig, Event, Transfer};
 use skep_wire::{PeerId, tracker::AnnounceEvent};
 
 use super::{SessionConfig, What};
-use crate::tracker::{TrackerClient, TrackerClientConfig};
+use crate::tracker::{SystemResolver, TrackerClient, TrackerClientConfig};
 
 /// The client, unless the torrent has no tracker.
 pub(super) struct Trackers {
@@ -47,6 +47,7 @@ impl Trackers {
             announcer,
             tiers,
             bind: config.bind,
+            resolver: Arc::new(SystemResolver::new()),
             clock: config.clock,
             seed,
             transfer: Transfer {
@@ -76,17 +77,36 @@ impl Trackers {
             self.is_known = true;
             self.completion_due &= *event != AnnounceEvent::Completed;
         }
-        let (tracker, outcome, peers) = match event {
+        let url_of = |tracker| self.urls.get(tracker).cloned().unwrap_or_default();
+        let (what, peers) = match event {
             Event::Announced { tracker, reply, .. } => {
-                (tracker, Ok(reply.peers.len()), reply.peers)
+                let (url, outcome) = (url_of(tracker), Ok(reply.peers.len()));
+                (What::Tracker { url, outcome }, reply.peers)
             }
             Event::Redirected { .. } => return Vec::new(),
-            Event::Failed { tracker, why, .. } => (tracker, Err(why.to_string()), Vec::new()),
+            Event::Failed {
+                tracker,
+                remote,
+                why,
+                wholly,
+                ..
+            } => {
+                let (url, reason) = (url_of(tracker), why.to_string());
+                let what = match wholly {
+                    true => What::Tracker {
+                        url,
+                        outcome: Err(reason),
+                    },
+                    false => What::TrackerPartly {
+                        url,
+                        remote,
+                        reason,
+                    },
+                };
+                (what, Vec::new())
+            }
         };
-        let url = self.urls.get(tracker).cloned().unwrap_or_default();
-        config
-            .events
-            .tell(config.clock.now(), What::Tracker { url, outcome });
+        config.events.tell(config.clock.now(), what);
         peers
     }
 

@@ -4,6 +4,8 @@
 //! look-up under way. What it is not: a place of decisions; which tracker is asked when, and what
 //! an answer means, is the machine's.
 
+pub mod resolve;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -25,6 +27,7 @@ use tokio::{
 };
 
 use crate::clock::RunClock;
+use resolve::Resolve;
 
 /// What a client is made from.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct TrackerClientConfig {
     /// The address that everything is sent from; unspecified leaves it to the system, and then
     /// both families are used.
     pub bind: IpAddr,
+    /// Who looks names up; [`resolve::SystemResolver`] but in tests.
+    pub resolver: Arc<dyn Resolve>,
     /// The run's clock.
     pub clock: RunClock,
     /// From this every random choice of the machine is drawn.
@@ -144,6 +149,7 @@ impl Drop for TrackerClient {
 
 struct Driver {
     announcer: Announcer,
+    resolver: Arc<dyn Resolve>,
     clock: RunClock,
     bind: IpAddr,
     events: mpsc::Sender<Event>,
@@ -168,6 +174,7 @@ impl Driver {
         let (happenings, happened) = mpsc::channel(HAPPENINGS_MAX);
         Self {
             announcer,
+            resolver: config.resolver,
             clock: config.clock,
             bind: config.bind,
             events,
@@ -226,7 +233,10 @@ impl Driver {
                 self.announcer.handle_resolved(query, &addrs, now);
             }
             Happening::Opened { conn } => self.announcer.handle_opened(conn, now),
-            Happening::Failed { conn, why } => self.announcer.handle_failed(conn, why, now),
+            Happening::Failed { conn, why } => {
+                self.conns.remove(&conn);
+                self.announcer.handle_failed(conn, why, now);
+            }
             Happening::Bytes { conn, bytes } => self.announcer.handle_bytes(conn, &bytes, now),
             Happening::Ended { conn } => self.announcer.handle_end(conn, now),
         }
@@ -237,8 +247,11 @@ impl Driver {
         while let Some(ask) = self.announcer.poll_ask() {
             match ask {
                 Ask::Resolve { query, host } => {
-                    let task = tokio::spawn(resolve(query, host, self.happenings.clone()));
-                    self.lookups.push(task);
+                    let (addrs, happenings) = (self.resolver.addrs(host), self.happenings.clone());
+                    self.lookups.push(tokio::spawn(async move {
+                        let addrs = addrs.await;
+                        let _ = happenings.send(Happening::Resolved { query, addrs }).await;
+                    }));
                 }
                 Ask::Connect {
                     conn,
@@ -352,14 +365,6 @@ async fn receive(
         // Reading an error clears it (an ICMP answer, for one); do not spin if it does not.
         tokio::task::yield_now().await;
     }
-}
-
-async fn resolve(query: u32, host: String, happenings: mpsc::Sender<Happening>) {
-    let addrs = match tokio::net::lookup_host((host, 0)).await {
-        Ok(addrs) => addrs.map(|addr| addr.ip()).collect(),
-        Err(_) => Vec::new(),
-    };
-    let _ = happenings.send(Happening::Resolved { query, addrs }).await;
 }
 
 async fn open(bind: IpAddr, remote: SocketAddr) -> io::Result<tokio::net::TcpStream> {

@@ -23,8 +23,8 @@ use skep_wire::{
 };
 
 pub use announcer::{
-    ADDRS_TRIED_MAX, Announcer, AnnouncerConfig, EVENTS_MAX, Event, Mode, TRACKERS_MAX,
-    TrackerState, Transfer,
+    ADDRS_TRIED_MAX, AddrChoice, Announcer, AnnouncerConfig, EVENTS_MAX, Event, Mode, SideState,
+    TRACKERS_MAX, TrackerState, Transfer,
 };
 pub use http::HttpExchange;
 pub use tiers::TrackerTiers;

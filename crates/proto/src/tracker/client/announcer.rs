@@ -8,7 +8,6 @@ use std::{
 
 use skep_wire::{
     Moment,
-    http::{Url, UrlError},
     tracker::{AnnounceEvent, AnnounceRequest},
 };
 
@@ -17,22 +16,25 @@ use crate::rng::Rng;
 
 mod asking;
 mod outcome;
+mod side;
 mod types;
 
 use asking::{Asking, Context};
 use outcome::backoff;
-pub use types::{AnnouncerConfig, Event, Mode, TrackerState, Transfer};
+use side::{Side, Tracker};
+pub use types::{AddrChoice, AnnouncerConfig, Event, Mode, SideState, TrackerState, Transfer};
 
 /// How many trackers of one torrent are asked; torrents with more name them in vain. Lists in the
 /// wild have up to about a hundred.
 pub const TRACKERS_MAX: usize = 128;
 
-/// How many addresses of one tracker are tried for one announce.
+/// How many addresses of one tracker are tried for one announce; of each IP version, where each is
+/// announced to.
 pub const ADDRS_TRIED_MAX: usize = 4;
 
 /// How many events wait to be polled before the oldest is dropped: an embedding that drains as it
 /// must never has more than a few.
-pub const EVENTS_MAX: usize = 2 * TRACKERS_MAX;
+pub const EVENTS_MAX: usize = 4 * TRACKERS_MAX;
 
 /// The longest time between two tries of a tracker that fails.
 const RETRY_TIME_MAX: Duration = Duration::from_secs(3_600);
@@ -40,26 +42,13 @@ const RETRY_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// How long a farewell may take.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(6);
 
-#[derive(Debug)]
-struct Tracker {
-    state: TrackerState,
-    url: Result<Url, UrlError>,
-    /// `tracker id`, sent back.
-    id: Option<Vec<u8>>,
-    connection: Option<super::UdpConnection>,
-    completed_said: bool,
-    asking: Option<(AnnounceEvent, Asking)>,
-    /// When it is asked next; used by [`Mode::Every`] only.
-    next_at: Option<Moment>,
-    /// Before this it does not want to be asked again without an event.
-    not_before: Moment,
-}
-
 /// A way through the list (BEP 12).
 #[derive(Debug)]
 struct Pass {
     order: Vec<usize>,
     at: usize,
+    /// Whether the tracker at this place was asked, over every side that is due.
+    asked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +65,10 @@ enum Phase {
 ///
 /// It is started, told of progress, completion and the end, and drained by
 /// [`Announcer::poll_ask`] and [`Announcer::poll_event`] after each call.
+///
+/// A tracker whose name may have addresses of both IP versions has two *sides*, each announced to
+/// by itself with the same key (BEP 7, "Tracker Hostname Resolution"): what one answers or fails in
+/// does not touch the other. It has answered when one side has, and failed when both have.
 #[derive(Debug)]
 pub struct Announcer {
     config: AnnouncerConfig,
@@ -103,7 +96,8 @@ impl Announcer {
         for (tier, urls) in tiers.iter().enumerate() {
             let room = TRACKERS_MAX - trackers.len();
             let from = trackers.len();
-            trackers.extend(urls.iter().take(room).map(|text| Tracker::new(text, tier)));
+            let urls = urls.iter().take(room);
+            trackers.extend(urls.map(|text| Tracker::new(text, tier, &config)));
             numbers.push((from..trackers.len()).collect());
         }
         Self {
@@ -124,13 +118,13 @@ impl Announcer {
     }
 
     /// What is known of the trackers, by their numbers.
-    pub fn trackers(&self) -> impl Iterator<Item = &TrackerState> {
-        self.trackers.iter().map(|tracker| &tracker.state)
+    pub fn trackers(&self) -> impl Iterator<Item = TrackerState> {
+        self.trackers.iter().map(Tracker::state)
     }
 
     /// What is known of one tracker.
-    pub fn tracker(&self, tracker: usize) -> Option<&TrackerState> {
-        self.trackers.get(tracker).map(|tracker| &tracker.state)
+    pub fn tracker(&self, tracker: usize) -> Option<TrackerState> {
+        self.trackers.get(tracker).map(Tracker::state)
     }
 
     /// What the next announces say of the transfer.
@@ -173,14 +167,10 @@ impl Announcer {
             Mode::Tiers => self.pass_at = Some(at),
             Mode::Every => {
                 let completed = self.completed;
-                for tracker in &mut self.trackers {
-                    let urgent = completed && tracker.state.knows_us && !tracker.completed_said;
-                    let at = if urgent {
-                        at
-                    } else {
-                        at.max(tracker.not_before)
-                    };
-                    tracker.next_at = Some(tracker.next_at.map_or(at, |next| next.min(at)));
+                for side in self.trackers.iter_mut().flat_map(|t| &mut t.sides) {
+                    let urgent = side.event(completed) == AnnounceEvent::Completed;
+                    let at = if urgent { at } else { at.max(side.not_before) };
+                    side.next_at = Some(side.next_at.map_or(at, |next| next.min(at)));
                 }
             }
         }
@@ -195,14 +185,18 @@ impl Announcer {
         self.phase = Phase::Stopping;
         (self.pass, self.pass_at) = (None, None);
         for tracker in 0..self.trackers.len() {
-            self.trackers[tracker].next_at = None;
-            if let Some((_, mut asking)) = self.trackers[tracker].asking.take() {
-                asking.cancel(&mut self.asks);
-                // The tracker may know of us already: the answer may have been on its way.
-                self.trackers[tracker].state.knows_us |= asking.was_sent();
-            }
-            if self.trackers[tracker].state.knows_us {
-                self.ask(tracker, AnnounceEvent::Stopped, now);
+            let mut query = None;
+            for side in 0..self.trackers[tracker].sides.len() {
+                let entry = &mut self.trackers[tracker].sides[side];
+                entry.next_at = None;
+                if let Some((_, mut asking)) = entry.asking.take() {
+                    asking.cancel(&mut self.asks);
+                    // The tracker may know of us already: the answer may have been on its way.
+                    entry.state.knows_us |= asking.was_sent();
+                }
+                if entry.state.knows_us {
+                    self.ask(tracker, side, AnnounceEvent::Stopped, &mut query, now);
+                }
             }
         }
         self.run(now);
@@ -225,15 +219,11 @@ impl Announcer {
 
     /// When to call [`Announcer::handle_timeout`] next, and for which timer.
     pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
-        let asking = self
-            .trackers
-            .iter()
-            .filter_map(|t| t.asking.as_ref()?.1.poll_timeout());
-        let next = self
-            .trackers
-            .iter()
-            .filter(|t| t.asking.is_none())
-            .filter_map(|t| t.next_at);
+        let sides = || self.trackers.iter().flat_map(|tracker| &tracker.sides);
+        let asking = sides().filter_map(|side| side.asking.as_ref()?.1.poll_timeout());
+        let next = sides()
+            .filter(|side| side.asking.is_none() && self.config.mode == Mode::Every)
+            .filter_map(|side| side.next_at);
         let pass = self.pass_at.filter(|_| self.pass.is_none());
         let next = next.chain(pass).map(|at| (at, "announce"));
         asking.chain(next).min_by_key(|(at, _)| *at)
@@ -308,16 +298,21 @@ impl Announcer {
             asks,
             now,
         };
-        for (_, asking) in trackers
-            .iter_mut()
-            .filter_map(|tracker| tracker.asking.as_mut())
-        {
+        let sides = trackers.iter_mut().flat_map(|tracker| &mut tracker.sides);
+        for (_, asking) in sides.filter_map(|side| side.asking.as_mut()) {
             f(asking, &mut cx);
         }
     }
 
-    /// Begins to ask one tracker.
-    fn ask(&mut self, tracker: usize, event: AnnounceEvent, now: Moment) {
+    /// Begins to ask one side of a tracker. `query` is the look-up that its sides share.
+    fn ask(
+        &mut self,
+        tracker: usize,
+        side: usize,
+        event: AnnounceEvent,
+        query: &mut Option<u32>,
+        now: Moment,
+    ) {
         let Self {
             trackers,
             config,
@@ -328,11 +323,12 @@ impl Announcer {
             phase,
             ..
         } = self;
-        let entry = &mut trackers[tracker];
-        let url = match &entry.url {
-            Ok(url) => url.clone(),
-            Err(_) => return,
-        };
+        let Tracker { url, sides, .. } = &mut trackers[tracker];
+        let Ok(url) = url.clone() else { return };
+        // Where nobody else asks over the other version, a redirect may lead there.
+        let apart = sides.len() > 1;
+        let entry = &mut sides[side];
+        let family = entry.state.family.filter(|_| apart);
         let request = AnnounceRequest {
             info_hash: config.info_hash,
             peer_id: config.peer_id,
@@ -362,21 +358,10 @@ impl Announcer {
             asks,
             now,
         };
-        let asking = Asking::new(url, question, entry.connection, farewell, &mut cx);
+        let connection = entry.connection;
+        let asking = Asking::new(url, family, question, connection, farewell, query, &mut cx);
         entry.asking = Some((event, asking));
-    }
-
-    /// Which event a tracker has not heard yet.
-    fn event_for(&self, tracker: usize) -> AnnounceEvent {
-        let tracker = &self.trackers[tracker];
-        match (
-            tracker.state.knows_us,
-            self.completed && !tracker.completed_said,
-        ) {
-            (false, _) => AnnounceEvent::Started,
-            (true, true) => AnnounceEvent::Completed,
-            (true, false) => AnnounceEvent::Regular,
-        }
+        entry.next_at = None;
     }
 
     /// Takes up outcomes and begins what is due, until nothing is left to do now.
@@ -388,22 +373,26 @@ impl Announcer {
                 Mode::Every => self.run_every(now),
             }
         }
-        if self.phase == Phase::Stopping && self.trackers.iter().all(|t| t.asking.is_none()) {
+        if self.phase == Phase::Stopping && !self.trackers.iter().any(Tracker::is_asked) {
             self.phase = Phase::Stopped;
         }
     }
 
     fn run_every(&mut self, now: Moment) {
         for tracker in 0..self.trackers.len() {
-            let entry = &mut self.trackers[tracker];
-            let due = entry.asking.is_none() && entry.next_at.is_some_and(|at| at <= now);
-            if !due {
+            let is_due = |side: &Side| side.is_idle() && side.next_at.is_some_and(|at| at <= now);
+            if !self.trackers[tracker].sides.iter().any(is_due) {
                 continue;
             }
-            entry.next_at = None;
+            let due = |side: &Side| is_due(side) || side.is_idle() && side.absent;
+            let due = self.trackers[tracker].places(due);
             if self.usable(tracker) {
-                let event = self.event_for(tracker);
-                self.ask(tracker, event, now);
+                self.ask_sides(tracker, &due, now);
+            } else {
+                self.trackers[tracker]
+                    .sides
+                    .iter_mut()
+                    .for_each(|side| side.next_at = None);
             }
         }
         // An exchange never ends in the call that begins it, so there is nothing to collect.
@@ -415,72 +404,85 @@ impl Announcer {
             self.pass = Some(Pass {
                 order: self.tiers.order(),
                 at: 0,
+                asked: false,
             });
         }
-        while let Some(pass) = &self.pass {
+        while let Some(pass) = &mut self.pass {
             let Some(&tracker) = pass.order.get(pass.at) else {
                 self.pass = None;
                 let wait = backoff(self.config.retry_after, self.passes_failed);
                 self.passes_failed = self.passes_failed.saturating_add(1);
-                let given_up = self.trackers.iter().all(|tracker| tracker.state.given_up);
+                let given_up = self.trackers.iter().all(Tracker::is_given_up);
                 self.pass_at = (!given_up).then_some(now + wait);
                 return;
             };
-            if self.trackers[tracker].asking.is_some() {
-                return;
-            }
-            if self.usable(tracker) {
-                let event = self.event_for(tracker);
-                let early = now < self.trackers[tracker].not_before;
-                if early && event == AnnounceEvent::Regular {
-                    // It answered not long ago, and wants no more now.
-                    self.pass_at = Some(self.trackers[tracker].not_before);
-                    self.pass = None;
+            let entry = &self.trackers[tracker];
+            if pass.asked {
+                if entry.is_asked() {
                     return;
                 }
-                self.ask(tracker, event, now);
+                if entry.sides.iter().any(Side::answers) {
+                    // The side that was due fails; the other one answered not long ago.
+                    self.end_pass(entry.next_at(), now);
+                    return;
+                }
+            } else if self.usable(tracker) {
+                self.pass_asks(tracker, now);
                 return;
             }
             if let Some(pass) = &mut self.pass {
-                pass.at += 1;
+                (pass.at, pass.asked) = (pass.at + 1, false);
             }
+        }
+    }
+
+    /// The pass has come to a tracker that can be asked.
+    fn pass_asks(&mut self, tracker: usize, now: Moment) {
+        let entry = &self.trackers[tracker];
+        let is_early = |side: &Side| {
+            now < side.not_before && side.event(self.completed) == AnnounceEvent::Regular
+        };
+        let due = entry.places(|side| side.is_idle() && !is_early(side));
+        if due.is_empty() && !entry.is_asked() {
+            // It answered not long ago, and wants no more now.
+            let early = entry.sides.iter().filter(|side| side.is_idle());
+            let at = early.map(|side| side.not_before).min();
+            return self.end_pass(at, now);
+        }
+        self.ask_sides(tracker, &due, now);
+        if let Some(pass) = &mut self.pass {
+            pass.asked = true;
+        }
+    }
+
+    /// Ends a pass without a failure; the next one begins at `at`.
+    fn end_pass(&mut self, at: Option<Moment>, now: Moment) {
+        self.pass = None;
+        self.pass_at = Some(at.unwrap_or(now + self.config.retry_after));
+    }
+
+    fn ask_sides(&mut self, tracker: usize, sides: &[usize], now: Moment) {
+        let mut query = None;
+        for &side in sides {
+            let event = self.trackers[tracker].sides[side].event(self.completed);
+            self.ask(tracker, side, event, &mut query, now);
         }
     }
 
     /// Whether a tracker can be asked; says once why not.
     fn usable(&mut self, tracker: usize) -> bool {
         let entry = &mut self.trackers[tracker];
-        if let (Err(error), false) = (&entry.url, entry.state.given_up) {
-            entry.state.given_up = true;
+        if let (Err(error), false) = (&entry.url, entry.url_said) {
+            entry.url_said = true;
             let why = TrackerFailure::Url(error.clone());
             self.event(Event::Failed {
                 tracker,
                 remote: None,
                 why,
                 next_at: None,
+                wholly: true,
             });
         }
-        !self.trackers[tracker].state.given_up
-    }
-}
-
-impl Tracker {
-    fn new(text: &str, tier: usize) -> Self {
-        Self {
-            state: TrackerState {
-                url: text.to_owned(),
-                tier,
-                failures: 0,
-                knows_us: false,
-                given_up: false,
-            },
-            url: Url::parse(text),
-            id: None,
-            connection: None,
-            completed_said: false,
-            asking: None,
-            next_at: None,
-            not_before: Moment::ZERO,
-        }
+        !self.trackers[tracker].is_given_up()
     }
 }

@@ -12,7 +12,7 @@ use skep_wire::{
     tracker::Family,
 };
 
-use super::{ADDRS_TRIED_MAX, AnnouncerConfig};
+use super::{ADDRS_TRIED_MAX, AddrChoice, AnnouncerConfig};
 use crate::{
     rng::Rng,
     tracker::client::{
@@ -52,6 +52,8 @@ pub(super) struct Context<'a> {
 #[derive(Debug)]
 pub(super) struct Asking {
     url: Url,
+    /// The version of the addresses that are tried; `None` tries both.
+    family: Option<Family>,
     question: Question,
     connection: Option<UdpConnection>,
     farewell: Option<Duration>,
@@ -76,15 +78,20 @@ enum State {
 }
 
 impl Asking {
+    /// Begins. `query` is the look-up of the same name that another exchange begins at this very
+    /// moment, or, after the call, the one that this exchange begins: one serves both.
     pub(super) fn new(
         url: Url,
+        family: Option<Family>,
         question: Question,
         connection: Option<UdpConnection>,
         farewell: Option<Duration>,
+        query: &mut Option<u32>,
         cx: &mut Context<'_>,
     ) -> Self {
         let mut asking = Self {
             url,
+            family,
             question,
             connection,
             farewell,
@@ -95,7 +102,7 @@ impl Asking {
             state: State::Reported,
             redirects: Vec::new(),
         };
-        asking.locate(cx);
+        asking.locate(query, cx);
         asking
     }
 
@@ -142,12 +149,15 @@ impl Asking {
     }
 
     /// Finds the addresses of the URL.
-    fn locate(&mut self, cx: &mut Context<'_>) {
+    fn locate(&mut self, shared: &mut Option<u32>, cx: &mut Context<'_>) {
         match self.url.host.clone() {
             Host::Addr(ip) => self.take_addrs(&[ip], cx),
             Host::Name(host) => {
-                let query = next(&mut cx.numbers.query);
-                cx.asks.push_back(Ask::Resolve { query, host });
+                let query = *shared.get_or_insert_with(|| {
+                    let query = next(&mut cx.numbers.query);
+                    cx.asks.push_back(Ask::Resolve { query, host });
+                    query
+                });
                 let time = self.farewell.unwrap_or(RESOLVE_TIME_MAX);
                 self.state = State::Resolving {
                     query,
@@ -158,13 +168,21 @@ impl Asking {
     }
 
     fn take_addrs(&mut self, ips: &[IpAddr], cx: &mut Context<'_>) {
-        let usable = ips
-            .iter()
-            .filter(|&&ip| cx.config.families.contains(&Family::of(ip)));
+        let ours = self.family;
+        let usable = ips.iter().filter_map(|&ip| {
+            // An IPv4 address in an IPv6 one is reached over IPv4, and lists are in its form.
+            let ip = match cx.config.addr_choice {
+                AddrChoice::EachFamily => ip.to_canonical(),
+                AddrChoice::FirstThatAnswers => ip,
+            };
+            let family = Family::of(ip);
+            let usable = cx.config.families.contains(&family) && ours.is_none_or(|f| f == family);
+            usable.then_some(ip)
+        });
         let port = self.url.port;
         self.addrs = usable
             .take(ADDRS_TRIED_MAX)
-            .map(|&ip| SocketAddr::new(ip, port))
+            .map(|ip| SocketAddr::new(ip, port))
             .collect();
         if self.addrs.is_empty() {
             self.state = State::Done(Outcome::Failed(TrackerFailure::NameNotFound));
@@ -340,7 +358,7 @@ impl Asking {
                 cx.asks.push_back(Ask::Close { conn });
                 self.url = http.url().clone();
                 self.redirects.push(self.url.clone());
-                self.locate(cx);
+                self.locate(&mut None, cx);
             }
             Some(outcome) => {
                 cx.asks.push_back(Ask::Close { conn });

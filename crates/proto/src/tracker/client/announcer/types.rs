@@ -19,6 +19,17 @@ pub enum Mode {
     Every,
 }
 
+/// Which addresses of a tracker are announced to, where its name has several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddrChoice {
+    /// One of each IP version, as announces of their own with results of their own (BEP 7): so
+    /// peers of both versions are heard of, and both of our addresses are listed. For the engine.
+    EachFamily,
+    /// The first that answers, in the order of the look-up. For the observer, whose records say
+    /// one question and one answer a tracker.
+    FirstThatAnswers,
+}
+
 /// What an announcer is made from.
 #[derive(Debug, Clone)]
 pub struct AnnouncerConfig {
@@ -38,6 +49,8 @@ pub struct AnnouncerConfig {
     pub user_agent: String,
     /// The address families that we can send from. Addresses of others are not tried.
     pub families: Vec<Family>,
+    /// Which addresses of a tracker are announced to.
+    pub addr_choice: AddrChoice,
     /// Wished time between announces to one tracker; `None` takes the tracker's own. It is never
     /// shorter than the tracker's `min interval`, or than its interval where it names no minimum.
     pub announce_every: Option<Duration>,
@@ -60,6 +73,7 @@ impl AnnouncerConfig {
             mode: Mode::Tiers,
             user_agent: concat!("skep/", env!("CARGO_PKG_VERSION")).to_owned(),
             families: vec![Family::V4, Family::V6],
+            addr_choice: AddrChoice::EachFamily,
             announce_every: None,
             retry_after: Duration::from_secs(30),
             udp_pace: UdpPace::PATIENT,
@@ -111,6 +125,9 @@ pub enum Event {
         why: TrackerFailure,
         /// When it is asked again; `None` where only the end of the list or an event decides.
         next_at: Option<Moment>,
+        /// Whether it is the tracker that fails: it neither answers over the other IP version nor
+        /// is being asked over it.
+        wholly: bool,
     },
 }
 
@@ -121,10 +138,21 @@ pub struct TrackerState {
     pub url: String,
     /// Its tier, from 0.
     pub tier: usize,
+    /// Whether it is never asked again: its URL cannot be asked, or all sides are given up.
+    pub given_up: bool,
+    /// Its sides: one for each IP version that is asked by itself.
+    pub sides: Vec<SideState>,
+}
+
+/// What is known of a tracker over one IP version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SideState {
+    /// The version; `None` where the first address that answers is taken, of either.
+    pub family: Option<Family>,
     /// Failures since the last answer.
     pub failures: u32,
     /// Whether it knows of us: it answered, and was not told that we stopped.
     pub knows_us: bool,
-    /// Whether it is never asked again: its URL cannot be asked, or it said so (BEP 31).
+    /// Whether it said that it is never to be asked again (BEP 31).
     pub given_up: bool,
 }

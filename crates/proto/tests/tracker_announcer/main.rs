@@ -1,32 +1,21 @@
 //! One torrent at its trackers, in virtual time, against the real tracker machine and hostile ones.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+mod families;
+mod net;
 
-use skep_proto::{
-    rng::Rng,
-    tracker::{
-        client::{
-            Announcer, AnnouncerConfig, Ask, CONNECT_TIME_MAX, Event, Mode, NoConnection,
-            TRACKERS_MAX, TrackerFailure,
-        },
-        server::{Answered, Answerer, StoreConfig},
-    },
+use std::time::Duration;
+
+use skep_proto::tracker::client::{
+    AddrChoice, CONNECT_TIME_MAX, Event, Mode, NoConnection, TRACKERS_MAX, TrackerFailure,
 };
 use skep_wire::{
-    InfoHash, Moment, PeerId,
-    http::{UrlError, parse_request, put_response, response::ResponseHead},
+    http::UrlError,
     tracker::{AnnounceEvent, Family, http::RetryIn},
 };
 
 use AnnounceEvent::{Completed, Regular, Started, Stopped};
-
-const TORRENT: InfoHash = InfoHash([9; 20]);
-const US: &str = "127.0.0.2";
+use net::{Host, Net, addr};
 
 /// The first tier's tracker answers, so the second is never asked (BEP 12).
 #[test]
@@ -284,10 +273,11 @@ fn names_are_looked_up_and_their_addresses_tried_in_turn() {
     assert_eq!(net.failures(1), [(0, TrackerFailure::NameNotFound)]);
 }
 
-/// Without IPv6 at hand, a tracker's IPv6 address costs no time.
+/// Without IPv6 at hand, a tracker's IPv6 address costs no time where one address is enough.
 #[test]
 fn address_without_a_route_is_left_at_once() {
     let mut net = Net::new(Mode::Tiers, &[&["udp://t.example:1"], &["udp://[::9]:1"]]);
+    net.config.addr_choice = AddrChoice::FirstThatAnswers;
     let ips = ["::1", "127.0.1.2"].map(|ip| ip.parse().unwrap());
     net.names.insert("t.example".to_owned(), ips.to_vec());
     net.no_route = vec![addr("[::1]:1"), addr("[::9]:1")];
@@ -452,227 +442,4 @@ fn same_seed_makes_the_same_bytes() {
     };
     assert_eq!(run(4), run(4));
     assert_ne!(run(4), run(5));
-}
-
-/// What listens at an address.
-enum Host {
-    /// A tracker over both transports.
-    Tracker(Box<Answerer>),
-    /// Answers every request over HTTP with these bytes.
-    Says(Vec<u8>),
-    Refuses,
-    Silent,
-}
-
-/// An announcer, the hosts that it can reach, and a clock.
-struct Net {
-    config: AnnouncerConfig,
-    tiers: Vec<Vec<String>>,
-    seed: u64,
-    announcer: Announcer,
-    hosts: BTreeMap<SocketAddr, Host>,
-    names: BTreeMap<String, Vec<IpAddr>>,
-    conns: BTreeMap<u32, SocketAddr>,
-    /// Connects that will never be answered, and when they time out.
-    hanging: BTreeMap<u32, Moment>,
-    /// Where no datagram can be sent.
-    no_route: Vec<SocketAddr>,
-    /// Whether nothing is ever answered.
-    deaf: bool,
-    now: Moment,
-    log: Vec<(u64, Event)>,
-    asked: Vec<String>,
-}
-
-impl Net {
-    fn new(mode: Mode, tiers: &[&[&str]]) -> Self {
-        let tiers: Vec<Vec<String>> = tiers
-            .iter()
-            .map(|tier| tier.iter().map(|url| url.to_string()).collect())
-            .collect();
-        let mut config = AnnouncerConfig::new(TORRENT, PeerId([b'p'; 20]), 6881);
-        config.mode = mode;
-        let announcer = Announcer::new(config.clone(), &tiers, Rng::new(1));
-        Self {
-            config,
-            tiers,
-            seed: 1,
-            announcer,
-            hosts: BTreeMap::new(),
-            names: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            hanging: BTreeMap::new(),
-            no_route: Vec::new(),
-            deaf: false,
-            now: Moment::ZERO,
-            log: Vec::new(),
-            asked: Vec::new(),
-        }
-    }
-
-    fn tracker(&mut self, at: &str) {
-        self.tracker_with(at, 1_800);
-    }
-
-    fn tracker_with(&mut self, at: &str, interval_secs: u32) {
-        let mut store = StoreConfig::with_interval(interval_secs, [1; 32]);
-        store.interval_secs_min = Some(interval_secs);
-        let answerer = Answerer::new(store, [2; 32]);
-        self.hosts
-            .insert(addr(at), Host::Tracker(Box::new(answerer)));
-    }
-
-    fn fixed(&mut self, at: &str, body: &str) {
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        self.hosts.insert(addr(at), Host::Says(answer.into_bytes()));
-    }
-
-    fn start(&mut self) {
-        let rng = Rng::new(self.seed);
-        self.announcer = Announcer::new(self.config.clone(), &self.tiers, rng);
-        self.call(|announcer, now| announcer.start(now));
-    }
-
-    fn call(&mut self, f: impl FnOnce(&mut Announcer, Moment)) {
-        f(&mut self.announcer, self.now);
-        self.settle();
-    }
-
-    fn run_until(&mut self, secs: u64) {
-        loop {
-            let timer = self.announcer.poll_timeout().map(|(at, _)| at);
-            let hanging = self.hanging.iter().map(|(conn, at)| (*at, *conn)).min();
-            let next = [timer, hanging.map(|(at, _)| at)]
-                .into_iter()
-                .flatten()
-                .min();
-            let Some(at) = next.filter(|&at| at <= Moment::from_secs(secs)) else {
-                break;
-            };
-            self.now = self.now.max(at);
-            match hanging {
-                Some((due, conn)) if due <= self.now => {
-                    self.hanging.remove(&conn);
-                    let why = NoConnection::TimedOut;
-                    self.call(|announcer, now| announcer.handle_failed(conn, why, now));
-                }
-                _ => self.call(Announcer::handle_timeout),
-            }
-        }
-        self.now = Moment::from_secs(secs);
-    }
-
-    /// Answers what is asked until nothing is.
-    fn settle(&mut self) {
-        let mut asks = VecDeque::new();
-        loop {
-            while let Some(event) = self.announcer.poll_event() {
-                self.log
-                    .push((self.now.since(Moment::ZERO).as_secs(), event));
-            }
-            while let Some(ask) = self.announcer.poll_ask() {
-                self.asked.push(format!("{:?} {ask:?}", self.now));
-                asks.push_back(ask);
-            }
-            let Some(ask) = asks.pop_front() else { return };
-            if !self.deaf {
-                self.answer(ask);
-            }
-        }
-    }
-
-    fn answer(&mut self, ask: Ask) {
-        let now = self.now;
-        match ask {
-            Ask::Resolve { query, host } => {
-                let addrs = self.names.get(&host).cloned().unwrap_or_default();
-                self.announcer.handle_resolved(query, &addrs, now);
-            }
-            Ask::Connect {
-                conn,
-                remote,
-                timeout,
-            } => match self.hosts.get(&remote) {
-                Some(Host::Silent) => {
-                    self.hanging.insert(conn, now + timeout);
-                }
-                Some(Host::Tracker(_) | Host::Says(_)) => {
-                    self.conns.insert(conn, remote);
-                    self.announcer.handle_opened(conn, now);
-                }
-                Some(Host::Refuses) | None => {
-                    self.announcer
-                        .handle_failed(conn, NoConnection::Refused, now);
-                }
-            },
-            Ask::Send { conn, bytes } => {
-                let answer = match self.hosts.get_mut(&self.conns[&conn]) {
-                    Some(Host::Tracker(answerer)) => {
-                        let request = parse_request(&bytes).unwrap().expect("a whole request");
-                        let mut body = Vec::new();
-                        answerer.answer_query(addr(&format!("{US}:1")), &request, now, &mut body);
-                        let mut out = Vec::new();
-                        let head = ResponseHead {
-                            status: 200,
-                            keep_alive: false,
-                        };
-                        put_response(&mut out, head, "text/plain", &body);
-                        out
-                    }
-                    Some(Host::Says(answer)) => answer.clone(),
-                    _ => return,
-                };
-                self.announcer.handle_bytes(conn, &answer, now);
-                self.announcer.handle_end(conn, now);
-            }
-            Ask::Close { conn } => {
-                self.conns.remove(&conn);
-                self.hanging.remove(&conn);
-            }
-            Ask::SendTo { remote, .. } if self.no_route.contains(&remote) => {
-                self.announcer.handle_unsent(remote, now);
-            }
-            Ask::SendTo { remote, bytes } => {
-                let Some(Host::Tracker(answerer)) = self.hosts.get_mut(&remote) else {
-                    return;
-                };
-                let mut reply = Vec::new();
-                let us = addr(&format!("{US}:1"));
-                if answerer.answer_datagram(us, &bytes, now, &mut reply) != Answered::Ignored {
-                    assert!(self.announcer.handle_datagram(remote, &reply, now));
-                }
-            }
-        }
-    }
-
-    fn announces(&self, tracker: usize) -> Vec<(u64, AnnounceEvent)> {
-        let of = |(at, event): &(u64, Event)| match event {
-            Event::Announced {
-                tracker: which,
-                event,
-                ..
-            } if *which == tracker => Some((*at, *event)),
-            _ => None,
-        };
-        self.log.iter().filter_map(of).collect()
-    }
-
-    fn failures(&self, tracker: usize) -> Vec<(u64, TrackerFailure)> {
-        let of = |(at, event): &(u64, Event)| match event {
-            Event::Failed {
-                tracker: which,
-                why,
-                ..
-            } if *which == tracker => Some((*at, why.clone())),
-            _ => None,
-        };
-        self.log.iter().filter_map(of).collect()
-    }
-}
-
-fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
 }
