@@ -61,6 +61,7 @@ impl Notes {
             } => true,
             What::Listening { .. } => !self.quiet,
             What::Checked { .. }
+            | What::TrackerPartly { .. }
             | What::Connected { .. }
             | What::ConnectFailed { .. }
             | What::Opened { .. }
@@ -148,6 +149,16 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
             url,
             outcome: Err(why),
         } => format!("tracker {url}: {why}"),
+        What::TrackerPartly {
+            url,
+            remote: Some(remote),
+            reason,
+        } => format!("tracker {url} at {remote}: {reason}"),
+        What::TrackerPartly {
+            url,
+            remote: None,
+            reason,
+        } => format!("tracker {url}: {reason}"),
         What::Completed => "everything is here".to_owned(),
         What::DiskFailed { reason, .. } => format!("{reason}; trying again until it works"),
         What::DiskRecovered => "the disk takes pieces again".to_owned(),

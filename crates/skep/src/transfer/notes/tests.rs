@@ -118,6 +118,26 @@ fn everything() -> Vec<(What, &'static str)> {
             "write album/one: no room; trying again until it works",
         ),
         (What::DiskRecovered, "the disk takes pieces again"),
+        (
+            What::TrackerPartly {
+                url: "http://tracker.example/announce".into(),
+                remote: Some(remote()),
+                reason: "no answer".into(),
+            },
+            "tracker http://tracker.example/announce at 192.0.2.1:6881: no answer",
+        ),
+        (
+            What::Moved {
+                place: Place::Under(PathBuf::from("done")),
+            },
+            "moved to done",
+        ),
+        (
+            What::MoveFailed {
+                reason: "done/album is there already".into(),
+            },
+            "not moved: done/album is there already",
+        ),
     ]
 }
 
@@ -143,6 +163,8 @@ fn without_verbose_only_trouble_and_the_address_are_said_and_with_quiet_only_tro
         "192.0.2.1:6881 is banned: its pieces were wrong",
         "write album/one: no room; trying again until it works",
         "the disk takes pieces again",
+        "moved to done",
+        "not moved: done/album is there already",
     ];
     assert_eq!(said(true), trouble);
     assert_eq!(said(false)[0], "listening on 192.0.2.1:6881");
