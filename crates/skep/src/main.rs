@@ -61,3 +61,36 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// A letter means one thing, whatever the command, and what has a letter has it everywhere.
+    #[test]
+    fn short_options_are_the_same_in_every_command() {
+        let mut cli = Cli::command();
+        cli.build();
+        let (mut longs, mut shorts) = (BTreeMap::new(), BTreeMap::new());
+        for command in cli.get_subcommands() {
+            let options = command.get_arguments().filter_map(|arg| {
+                let long = arg.get_long()?.to_owned();
+                Some((long, arg.get_short()))
+            });
+            for (long, short) in options {
+                let known = *longs.entry(long.clone()).or_insert(short);
+                assert_eq!(known, short, "--{long} in {}", command.get_name());
+                if let Some(short) = short {
+                    let known = shorts.entry(short).or_insert(long.clone());
+                    assert_eq!(*known, long, "-{short} in {}", command.get_name());
+                }
+            }
+        }
+        assert_eq!(longs["out"], Some('o'));
+        cli.debug_assert();
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The observation's folder.
     dir: PathBuf,
     /// Where to write it; by default DIR with ".skep.tar" added to its name.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(required = true, value_name = "TORRENT")]
     torrents: Vec<PathBuf>,
     /// The folder to write to; it is made if it is not there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// End after this long [default: run until interrupted].
     #[arg(long = "for", value_name = "TIME")]
