@@ -270,7 +270,30 @@ fn run(group: &RunRecords<'_>) -> Run {
                 run.limits.push((when, limit.clone(), *value));
             }
             Body::RunEnded { .. } => run.ended = Some(when),
-            _ => {}
+            // The clock has a rule of its own, and the others are of a swarm or an endpoint.
+            Body::Target { .. }
+            | Body::Clock { .. }
+            | Body::TrackerAsked { .. }
+            | Body::TrackerAnswered { .. }
+            | Body::TrackerFailed { .. }
+            | Body::Listed { .. }
+            | Body::Attempted { .. }
+            | Body::AttemptFailed { .. }
+            | Body::Reached { .. }
+            | Body::Joined { .. }
+            | Body::Extended { .. }
+            | Body::ClaimedSet { .. }
+            | Body::ClaimedGain { .. }
+            | Body::Offers { .. }
+            | Body::PieceAsked { .. }
+            | Body::Refused { .. }
+            | Body::Delivered { .. }
+            | Body::Verified { .. }
+            | Body::Refuted { .. }
+            | Body::Whole { .. }
+            | Body::Violated { .. }
+            | Body::Closed { .. }
+            | Body::Unknown { .. } => {}
         }
     }
     run
@@ -312,9 +335,11 @@ fn number(groups: &[EndpointRecords<'_>]) -> Vec<Endpoint> {
 
 fn endpoint(number: u64, group: &EndpointRecords<'_>) -> Option<Endpoint> {
     let records = &group.records;
-    let violation = |entry: &group::Indexed<'_>| match &entry.record.body {
-        Body::Violated { violation, .. } => Some((When::from(*entry), violation.clone())),
-        _ => None,
+    let violation = |entry: &group::Indexed<'_>| {
+        let Body::Violated { violation, .. } = &entry.record.body else {
+            return None;
+        };
+        Some((When::from(*entry), violation.clone()))
     };
     let highest = grade::highest(records);
     Some(Endpoint {

@@ -164,6 +164,30 @@ fn extend(visit: &mut Visit, entry: Indexed<'_>) {
         Body::Verified { .. } => visit.verified.push(when),
         Body::Refuted { .. } => visit.refuted.push(when),
         Body::Closed { how, .. } => visit.closed = Some((when, *how)),
-        _ => {}
+        Body::RunStarted { .. }
+        | Body::Target { .. }
+        | Body::Clock { .. }
+        | Body::TrackerAsked { .. }
+        | Body::TrackerAnswered { .. }
+        | Body::TrackerFailed { .. }
+        | Body::Listed { .. }
+        | Body::Attempted { .. }
+        | Body::AttemptFailed { .. }
+        | Body::Reached { .. }
+        | Body::Joined { .. }
+        | Body::Extended { .. }
+        | Body::ClaimedSet { .. }
+        | Body::ClaimedGain { .. }
+        | Body::Offers { .. }
+        | Body::PieceAsked { .. }
+        | Body::Refused { .. }
+        | Body::Delivered { .. }
+        | Body::Whole { .. }
+        | Body::Violated { .. }
+        | Body::Limited { .. }
+        | Body::Mark { .. }
+        | Body::RunCut { .. }
+        | Body::RunEnded { .. }
+        | Body::Unknown { .. } => {}
     }
 }
