@@ -10,7 +10,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use skep_wire::metainfo::{self, Info};
+use skep_wire::metainfo::{self, Attr, Info, Version};
 
 use crate::{
     disk::{
@@ -206,12 +206,16 @@ pub fn hash(survey: &Survey, piece_len: u32, watch: &Watch) -> Result<Info, Crea
                 len,
                 offset,
                 padding: false,
+                root: None,
+                attr: Attr::default(),
             };
             offset += len;
             file
         })
         .collect();
     Ok(Info {
+        version: Version::V1,
+        pieces_v2: Vec::new(),
         name: survey.name.clone(),
         piece_len,
         pieces: digests

@@ -305,8 +305,9 @@ fn targets(torrents: &[Vec<u8>]) -> Result<Vec<Target>, ObserveError> {
     }
     let mut targets: Vec<Target> = Vec::new();
     for (number, bytes) in torrents.iter().enumerate() {
-        let metainfo =
-            Metainfo::from_bytes(bytes).map_err(|error| ObserveError::Torrent { number, error })?;
+        let metainfo = Metainfo::from_bytes(bytes)
+            .and_then(|metainfo| metainfo.check_v1().map(|()| metainfo))
+            .map_err(|error| ObserveError::Torrent { number, error })?;
         let info_hash = metainfo.info_hash;
         let same = |target: &Target| target.metainfo.info_hash == info_hash;
         if let Some(first) = targets.iter().position(same) {

@@ -29,7 +29,10 @@ use std::{
 };
 
 pub use skep_proto::torrent::PeerKey;
-use skep_wire::{Block, Moment, PeerId, PieceIndex, metainfo::Metainfo};
+use skep_wire::{
+    Block, Moment, PeerId, PieceIndex,
+    metainfo::{Metainfo, MetainfoError},
+};
 
 use tokio::sync::{mpsc, watch};
 
@@ -429,6 +432,9 @@ pub enum SessionError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The torrent is of a kind that a session cannot work with.
+    #[error(transparent)]
+    Torrent(#[from] MetainfoError),
     /// The content could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -442,9 +448,10 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Listen`] if the address or port is not to be had, [`SessionError::Start`]
+    /// [`SessionError::Torrent`] for a torrent of version 2 only, [`SessionError::Listen`] if the address or port is not to be had, [`SessionError::Start`]
     /// if the system refuses a thread. What fails later comes from [`Session::join`].
     pub fn start(config: SessionConfig) -> Result<Self, SessionError> {
+        config.torrent.check_v1()?;
         let listener = driver::listen(config.bind, config.port)?;
         let listen = listener.local_addr().map_err(SessionError::Start)?;
         let (commands, inbox) = mpsc::unbounded_channel();

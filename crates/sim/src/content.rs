@@ -9,7 +9,7 @@ use skep_hash::sha1;
 use skep_proto::rng::Rng;
 use skep_wire::{
     Block, InfoHash, PieceIndex,
-    metainfo::{Draft, File, Info, Metainfo},
+    metainfo::{Attr, Draft, File, Info, Metainfo, Version},
 };
 
 use crate::net::Chunk;
@@ -40,6 +40,8 @@ impl Content {
         rng.fill(&mut bytes);
         let size_bytes = len as u64;
         let info = Info {
+            version: Version::V1,
+            pieces_v2: Vec::new(),
             name: format!("content {seed}"),
             piece_len,
             pieces: bytes.chunks(piece_len as usize).map(sha1).collect(),
@@ -48,6 +50,8 @@ impl Content {
                 len: size_bytes,
                 offset: 0,
                 padding: false,
+                root: None,
+                attr: Attr::default(),
             }],
             single_file: true,
             private: false,

@@ -246,6 +246,7 @@ fn explain(error: SessionError) -> CmdError {
         SessionError::Listen { .. } => {
             CmdError::surroundings(error).hint("choose another address or port with --listen")
         }
+        SessionError::Torrent(_) => CmdError::usage(error),
         SessionError::Disk(DiskError::TooLong { .. }) => CmdError::surroundings(error)
             .hint("move it away, or choose another folder with --out: it is probably another file"),
         SessionError::Disk(DiskError::Foreign { .. }) => CmdError::surroundings(error)

@@ -59,8 +59,9 @@ impl Commitment {
             });
         }
         let target = |digest: &Sha256Digest| {
-            let metainfo =
-                Metainfo::from_bytes(&blob(digest)?).map_err(|error| Failure::Torrent {
+            let metainfo = Metainfo::from_bytes(&blob(digest)?)
+                .and_then(|metainfo| metainfo.check_v1().map(|()| metainfo))
+                .map_err(|error| Failure::Torrent {
                     run,
                     digest: *digest,
                     error,

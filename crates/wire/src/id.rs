@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The SHA-1 of a torrent's info dictionary as it came (BEP 3).
+/// The 20 bytes that name a swarm: the SHA-1 of a torrent's info dictionary as it came (BEP 3), or its
+/// truncated SHA-256 (BEP 52).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InfoHash(pub [u8; 20]);
 
@@ -13,6 +14,31 @@ impl fmt::Display for InfoHash {
 }
 
 impl fmt::Debug for InfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The SHA-256 of a torrent's info dictionary as it came (BEP 52).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoHashV2(pub [u8; 32]);
+
+impl InfoHashV2 {
+    /// Its first 20 bytes, by which trackers, handshakes and the DHT name the swarm.
+    pub fn truncated(self) -> InfoHash {
+        let mut short = [0; 20];
+        short.copy_from_slice(&self.0[..20]);
+        InfoHash(short)
+    }
+}
+
+impl fmt::Display for InfoHashV2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InfoHashV2 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -300,6 +326,13 @@ mod tests {
         assert_eq!(client(b"A2-1-3x-"), "A2-1-3x-");
         assert_eq!(client(b"M-----"), "M-----xx");
         assert_eq!(client(b"-ML-----"), "-ML-----");
+    }
+
+    #[test]
+    fn a_v2_info_hash_is_cut_to_its_first_twenty_bytes() {
+        let whole = InfoHashV2(std::array::from_fn(|n| n as u8));
+        assert_eq!(whole.truncated().0, std::array::from_fn(|n| n as u8));
+        assert!(whole.to_string().ends_with("1c1d1e1f"));
     }
 
     proptest::proptest! {

@@ -16,7 +16,7 @@ pub mod time;
 pub mod tracker;
 
 pub use bitfield::Bitfield;
-pub use id::{InfoHash, PeerId};
+pub use id::{InfoHash, InfoHashV2, PeerId};
 pub use origin::{Checked, Derived, Observed, Said};
 pub use piece::{Block, PieceIndex, PieceSizes};
 pub use time::Moment;

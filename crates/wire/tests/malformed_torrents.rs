@@ -16,7 +16,16 @@ use skep_wire::{
 type Case = (&'static str, Vec<u8>, &'static str);
 
 fn cases() -> Vec<Case> {
-    [encodings(), types(), numbers(), names()].concat()
+    [
+        encodings(),
+        types(),
+        numbers(),
+        names(),
+        trees(),
+        layers(),
+        hybrids(),
+    ]
+    .concat()
 }
 
 /// What is wrong before the content is looked at.
@@ -24,7 +33,7 @@ fn cases() -> Vec<Case> {
 fn encodings() -> Vec<Case> {
     let good = torrent(single());
     let deep = |open: &[u8]| [b"d4:info", &*open.repeat(100_000)].concat();
-    let many = [&b"d1:xl"[..], &b"i0e".repeat(2_000_001), b"ee"].concat();
+    let many = [&b"d1:xl"[..], &b"i0e".repeat(3_000_001), b"ee"].concat();
     vec![
         ("empty", Vec::new(),
             "not a torrent file: at byte 0: input ends within a value"),
@@ -37,7 +46,7 @@ fn encodings() -> Vec<Case> {
         ("twice", good.repeat(2), "bytes follow the value"),
         ("nested-lists", deep(b"l"), "nesting exceeds 100"),
         ("nested-dictionaries", deep(b"d1:a"), "nesting exceeds 100"),
-        ("many-values", many, "more than 2000000 values"),
+        ("many-values", many, "more than 3000000 values"),
         ("string-length-huge", b"d4:info99999999999999999999:x".to_vec(),
             "string of 18446744073709551615 bytes, 1 are left"),
         ("string-length-negative", b"d4:info-1:e".to_vec(), "byte 0x2d begins no value"),
@@ -56,6 +65,7 @@ fn types() -> Vec<Case> {
     let sized = || base().with("length", 5);
     let file = |file: Dict| torrent(whole().with("files", Item::list([file])));
     let length = || Dict::new().with("length", 5);
+    let unsorted = b"d4:infod12:meta versioni2e9:file treede4:name1:x12:piece lengthi16384eee";
     vec![
         ("list", b"le".to_vec(), "torrent file is not a dictionary"),
         ("no-info", b"d8:announce4:httpe".to_vec(), "info is missing"),
@@ -84,8 +94,16 @@ fn types() -> Vec<Case> {
             "info.files[0].path is not a list"),
         ("path-holds-integer", file(length().with("path", Item::list([1]))),
             "info.files[0].path is not a string"),
-        ("v2-only", torrent(base().with("meta version", 2).with("file tree", Dict::new())),
-            "torrent is of version 2 only, which is not supported yet"),
+        ("v2-no-tree", torrent(base().with("meta version", 2)), "info.file tree is missing"),
+        ("v2-tree-is-list",
+            torrent(base().with("meta version", 2).with("file tree", Item::List(Vec::new()))),
+            "info.file tree is not a dictionary"),
+        ("v2-tree-empty", torrent(base().with("meta version", 2).with("file tree", Dict::new())),
+            "torrent has no files"),
+        ("v2-tree-without-version", torrent(whole().with("length", 5).with("file tree", Dict::new())),
+            "info.file tree is there, info.meta version is not 2"),
+        ("v2-keys-unsorted", unsorted.to_vec(),
+            "info, at byte 19 of it: dictionary keys are not in order, in a torrent with a meta version"),
         ("v3", torrent(whole().with("length", 5).with("meta version", 3)),
             "torrent has meta version 3, versions up to 2 are known"),
     ]
@@ -182,6 +200,150 @@ fn names() -> Vec<Case> {
         ("file-is-folder", paths(&[&["a", "b"], &["a"]]),
             r#""a" is file 1, and the folder of file 0"#),
     ]
+}
+
+/// What a file tree of version 2 must not be.
+#[rustfmt::skip]
+fn trees() -> Vec<Case> {
+    let v2 = |tree: Dict| torrent(tree_info(tree));
+    let file = |file: Dict| v2(Dict::new().with("x", leaf(file)));
+    let root = [7u8; 32];
+    let deep = (0..65).fold(leaf(small()), |inner, _| Dict::new().with("d", inner));
+    let beside = Dict::new().with("", small()).with("b", leaf(small()));
+    vec![
+        ("v2-piece-length-odd", torrent(tree_info_of("x", 65_537, one())),
+            "piece length is 65537, version 2 needs a power of two from 16384"),
+        ("v2-piece-length-small", torrent(tree_info_of("x", 8_192, one())),
+            "piece length is 8192, version 2 needs a power of two from 16384"),
+        ("v2-entry-is-string", v2(Dict::new().with("x", "y")), "info.file tree[0].* is not a dictionary"),
+        ("v2-file-is-string", v2(Dict::new().with("x", Dict::new().with("", "y"))),
+            "info.file tree[0].* is not a dictionary"),
+        ("v2-tree-is-file", v2(Dict::new().with("", small())),
+            r#"info.file tree has a file's properties where there is a folder: """#),
+        ("v2-file-and-folder", v2(Dict::new().with("a", beside)),
+            r#"info.file tree has a file's properties where there is a folder: "a""#),
+        ("v2-no-length", file(Dict::new().with("pieces root", &root)),
+            "info.file tree[0].length is missing"),
+        ("v2-length-negative", file(Dict::new().with("length", -1).with("pieces root", &root)),
+            "info.file tree[0].length is -1, a length cannot be negative"),
+        ("v2-no-root", file(Dict::new().with("length", 5)), "info.file tree[0].pieces root is missing"),
+        ("v2-root-is-integer", file(Dict::new().with("length", 5).with("pieces root", 5)),
+            "info.file tree[0].pieces root is not a string"),
+        ("v2-root-short", file(Dict::new().with("length", 5).with("pieces root", &[7; 31])),
+            "info.file tree[0].pieces root has 31 bytes, not 32 that are not all zero"),
+        ("v2-root-zero", file(Dict::new().with("length", 5).with("pieces root", &[0; 32])),
+            "info.file tree[0].pieces root has 32 bytes, not 32 that are not all zero"),
+        ("v2-padding", file(small().with("attr", "p")),
+            "info.file tree[0].attr marks a padding file, which a file tree has no place for"),
+        ("v2-all-empty", file(Dict::new().with("length", 0)),
+            "torrent has no content: its files are all empty"),
+        ("v2-too-many-pieces", file(Dict::new().with("length", i64::MAX).with("pieces root", &root)),
+            "torrent of 562949953421312 pieces exceeds the limit of 2097152"),
+        ("v2-lengths-overflow", v2(Dict::new()
+            .with("a", leaf(Dict::new().with("length", i64::MAX).with("pieces root", &root)))
+            .with("b", leaf(small()))),
+            "lengths up to info.file tree[1].length add up to more than 63 bits"),
+        ("v2-name-dot-dot", v2(Dict::new().with("a", Dict::new().with("..", leaf(small())))),
+            r#"info.file tree[0].path holds "..", the name of the folder above"#),
+        ("v2-name-slash", v2(Dict::new().with("a/b", leaf(small()))),
+            r#"info.file tree[0].path holds "a/b", a path separator"#),
+        ("v2-deep", v2(deep), "info.file tree[0].path has 65 components, more than 64"),
+    ]
+}
+
+/// Piece layers that do not fit.
+#[rustfmt::skip]
+fn layers() -> Vec<Case> {
+    // Two pieces, whose hashes make the root.
+    let hashes = [[1u8; 32], [2; 32]];
+    let root = skep_hash::sha256(&hashes.concat()).0;
+    let large = |root: [u8; 32]| Dict::new().with("length", 20_000).with("pieces root", &root);
+    let info = || tree_info(Dict::new().with("x", leaf(large(root))));
+    let with = |layers: Item| Dict::new().with("info", info()).with("piece layers", layers).encode();
+    let layer = |layer: &[u8]| with(Dict::new().with(root, layer).into());
+    let other = Dict::new().with(root, hashes.concat()).with([9u8; 32], hashes.concat());
+    vec![
+        ("v2-layers-missing", torrent(info()), "piece layers has none for \"x\", whose root is "),
+        ("v2-layers-is-list", with(Item::List(Vec::new())), "piece layers is not a dictionary"),
+        ("v2-layer-is-integer", with(Dict::new().with(root, 5).into()),
+            "piece layers is not a dictionary of strings"),
+        ("v2-layer-short", layer(&[1; 32]),
+            "piece layer of \"x\" has 32 bytes, its 2 pieces need 32 each"),
+        ("v2-layer-odd", layer(&[1; 65]), "piece layer of \"x\" has 65 bytes, its 2 pieces need 32 each"),
+        ("v2-layer-wrong", layer(&[1; 64]), "piece layer of \"x\" does not hash to its root "),
+        ("v2-layer-of-no-file", with(other.into()), "which is the root of no file longer than a piece"),
+        ("v2-layer-of-small-file",
+            Dict::new().with("info", tree_info(one()))
+                .with("piece layers", Dict::new().with([7u8; 32], &[7; 32])).encode(),
+            "which is the root of no file longer than a piece"),
+    ]
+}
+
+/// Hybrids whose two parts are not the same.
+#[rustfmt::skip]
+fn hybrids() -> Vec<Case> {
+    let info = |files: &[Dict], pieces: usize| {
+        let tree = Dict::new().with("a", leaf(small())).with("b", leaf(small()));
+        let files = Item::list(files.iter().cloned());
+        torrent(tree_info(tree).with("files", files).with("pieces", vec![7; 20 * pieces]))
+    };
+    let file = |name: &str| entry(&[name], 5);
+    let pad = |len: i64| entry(&[".pad", &len.to_string()], len).with("attr", "p");
+    let full = 16_384 - 5;
+    let single = |name: &str| {
+        let tree = Dict::new().with("y", leaf(small()));
+        torrent(tree_info_of(name, 16_384, tree).with("length", 5).with("pieces", &[7; 20]))
+    };
+    assert!(Metainfo::from_bytes(&info(&[file("a"), pad(full), file("b"), pad(full)], 2)).is_ok());
+    assert!(Metainfo::from_bytes(&info(&[file("a"), pad(full), file("b")], 2)).is_ok());
+    assert!(Metainfo::from_bytes(&single("y")).is_ok());
+    vec![
+        ("hybrid-path", info(&[file("a"), pad(full), file("c")], 2),
+            r#"hybrid disagrees: file 1 is "c" in version 1 and "b" in version 2"#),
+        ("hybrid-order", info(&[file("b"), pad(full), file("a")], 2),
+            r#"hybrid disagrees: file 0 is "b" in version 1 and "a" in version 2"#),
+        ("hybrid-length", info(&[file("a"), pad(full), entry(&["b"], 6)], 2),
+            r#"hybrid disagrees: "b" has 6 bytes in version 1 and 5 in version 2"#),
+        ("hybrid-no-padding", info(&[file("a"), file("b")], 1),
+            r#"hybrid disagrees: "b" begins at byte 5 in version 1 and at byte 16384 in version 2"#),
+        ("hybrid-wide-padding", info(&[file("a"), pad(full + 16_384), file("b")], 3),
+            r#""b" begins at byte 32768 in version 1 and at byte 16384 in version 2"#),
+        ("hybrid-padding-first", info(&[pad(16_384), file("a"), pad(full), file("b")], 3),
+            r#""a" begins at byte 16384 in version 1 and at byte 0 in version 2"#),
+        ("hybrid-file-missing", info(&[file("a"), pad(full)], 1),
+            "hybrid disagrees: 1 files in version 1 without padding, 2 in version 2"),
+        ("hybrid-file-more", info(&[file("a"), pad(full), file("b"), pad(full), file("c")], 3),
+            "hybrid disagrees: 3 files in version 1 without padding, 2 in version 2"),
+        ("hybrid-tail", info(&[file("a"), pad(full), file("b"), pad(full + 1)], 3),
+            "hybrid disagrees: 3 pieces in version 1 and 2 in version 2"),
+        ("hybrid-single-name", single("x"),
+            r#"hybrid disagrees: file 0 is "x" in version 1 and "y" in version 2"#),
+    ]
+}
+
+fn tree_info(tree: Dict) -> Dict {
+    tree_info_of("x", 16_384, tree)
+}
+
+fn tree_info_of(name: &str, piece_len: u32, tree: Dict) -> Dict {
+    Dict::new()
+        .with("file tree", tree)
+        .with("meta version", 2)
+        .with("name", name)
+        .with("piece length", piece_len)
+}
+
+/// A tree of one small file.
+fn one() -> Dict {
+    Dict::new().with("x", leaf(small()))
+}
+
+fn small() -> Dict {
+    Dict::new().with("length", 5).with("pieces root", &[7; 32])
+}
+
+fn leaf(file: Dict) -> Dict {
+    Dict::new().with("", file)
 }
 
 fn single() -> Dict {

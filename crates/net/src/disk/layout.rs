@@ -1,8 +1,8 @@
 //! Which bytes of which file a stretch of a torrent's content is.
 
-use skep_wire::metainfo::Info;
+use skep_wire::metainfo::{self, Info};
 
-/// The files of a torrent laid end to end, as pieces see them.
+/// The files of a torrent in its piece space: end to end, or each from a piece's beginning on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     files: Vec<Slot>,
@@ -37,33 +37,35 @@ pub struct Span {
 impl Layout {
     /// Lays `files`, given as path and length, end to end.
     pub fn new(files: impl IntoIterator<Item = (Vec<String>, u64)>) -> Self {
-        Self::lay(files.into_iter().map(|(path, len)| (path, len, false)))
-    }
-
-    /// The layout of a torrent.
-    pub fn of(info: &Info) -> Self {
-        Self::lay(
-            info.files
-                .iter()
-                .map(|file| (file.path.clone(), file.len, file.padding)),
-        )
-    }
-
-    fn lay(files: impl Iterator<Item = (Vec<String>, u64, bool)>) -> Self {
         let mut size_bytes = 0u64;
         let files = files
-            .map(|(path, len, padding)| {
+            .into_iter()
+            .map(|(path, len)| {
                 let offset = size_bytes;
                 size_bytes = size_bytes.saturating_add(len);
                 Slot {
                     path,
                     len,
                     offset,
-                    padding,
+                    padding: false,
                 }
             })
             .collect();
         Self { files, size_bytes }
+    }
+
+    /// The layout of a torrent.
+    pub fn of(info: &Info) -> Self {
+        let slot = |file: &metainfo::File| Slot {
+            path: file.path.clone(),
+            len: file.len,
+            offset: file.offset,
+            padding: file.padding,
+        };
+        Self {
+            files: info.files.iter().map(slot).collect(),
+            size_bytes: info.size_bytes,
+        }
     }
 
     /// The files in order.
@@ -71,13 +73,13 @@ impl Layout {
         &self.files
     }
 
-    /// Sum of all lengths in bytes.
+    /// The extent of the piece space in bytes: the sum of all lengths, and of the gaps of version 2.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// The stretches of files that hold `len` bytes of content from `offset` on, in order. What lies
-    /// beyond the content is left out.
+    /// The stretches of files that hold `len` bytes of content from `offset` on, in order. Gaps, and what
+    /// lies beyond the content, are left out.
     pub fn spans(&self, offset: u64, len: u64) -> impl Iterator<Item = Span> {
         let end = offset.saturating_add(len).min(self.size_bytes);
         let first = self

@@ -186,7 +186,7 @@ fn decode(bytes: &[u8], info_hash: InfoHash, piece_count: u32) -> Option<(Vec<u8
 mod tests {
     use std::sync::Arc;
 
-    use skep_wire::metainfo::{self, Draft, Info};
+    use skep_wire::metainfo::{self, Attr, Draft, Info, Version};
 
     use super::*;
     use crate::{
@@ -204,6 +204,8 @@ mod tests {
     fn case() -> Case {
         let dir = tempfile::tempdir().expect("temporary folder");
         let info = Info {
+            version: Version::V1,
+            pieces_v2: Vec::new(),
             name: "t".into(),
             piece_len: 16_384,
             pieces: vec![skep_hash::sha1(b"x"); 3],
@@ -212,6 +214,8 @@ mod tests {
                 len: 40_000,
                 offset: 0,
                 padding: false,
+                root: None,
+                attr: Attr::default(),
             }],
             single_file: true,
             private: false,

@@ -4,7 +4,7 @@ use skep_hash::{sha1, sha256};
 use skep_observe::Target;
 use skep_wire::{
     Block,
-    metainfo::{Draft, File, Info, Metainfo},
+    metainfo::{Attr, Draft, File, Info, Metainfo, Version},
 };
 
 /// What is shared in the tests.
@@ -19,6 +19,8 @@ impl Content {
     pub(crate) fn new(size: usize, piece_len: u32, trackers: &[&str]) -> Self {
         let bytes: Vec<u8> = (0..size).map(|n| (n / 7 + n * n / 11) as u8).collect();
         let info = Info {
+            version: Version::V1,
+            pieces_v2: Vec::new(),
             name: "content".into(),
             piece_len,
             pieces: bytes.chunks(piece_len as usize).map(sha1).collect(),
@@ -27,6 +29,8 @@ impl Content {
                 len: size as u64,
                 offset: 0,
                 padding: false,
+                root: None,
+                attr: Attr::default(),
             }],
             single_file: true,
             private: false,

@@ -238,7 +238,13 @@ fn date(secs: i64) -> String {
 fn warning_text(warning: &Warning) -> String {
     match warning {
         Warning::NotCanonical(noted) => format!("byte {}: {}", noted.offset, noted.oddity),
-        Warning::Hybrid => "a hybrid torrent; its version 2 part is not read".to_owned(),
+        Warning::NameOfFile { name } => {
+            format!("the torrent is named {name}, its one file otherwise: the file's name counts")
+        }
+        Warning::FolderEmpty { path } => format!("a folder without files is left out: {path}"),
+        Warning::LinkAstray { path } => {
+            format!("a symbolic link leads to nothing in the torrent and is not made: {path}")
+        }
         Warning::NameNotUtf8 { name } => format!("a name is not UTF-8: {}", name.escape_ascii()),
         Warning::CaseConflict { path } => format!("differs from another path only in case: {path}"),
         Warning::FieldIgnored { field } => format!("{field} has no usable value and is left out"),

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use skep_hash::Sha256Digest;
+
+use super::PIECE_LEN_MIN_V2;
 use crate::bencode;
 
 /// Why a torrent file is refused.
@@ -33,9 +36,15 @@ pub enum MetainfoError {
         /// What it must be.
         expected: &'static str,
     },
-    /// A version 2 torrent without a version 1 part (BEP 52).
-    #[error("torrent is of version 2 only, which is not supported yet")]
+    /// A version 2 torrent without a version 1 part (BEP 52), where that part is needed.
+    #[error("torrent is of version 2 only, which is not supported here yet")]
     V2Only,
+    /// The info dictionary is not canonical bencode, which BEP 52 asks to be refused.
+    #[error("info, at byte {} of it: {}, in a torrent with a meta version", .0.offset, .0.oddity)]
+    InfoNotCanonical(bencode::Noted),
+    /// A file tree in a torrent that does not say that it is of version 2.
+    #[error("info.file tree is there, info.meta version is not 2")]
+    TreeWithoutVersion,
     /// A version that no BEP describes.
     #[error("torrent has meta version {got}, versions up to 2 are known")]
     Version {
@@ -49,6 +58,12 @@ pub enum MetainfoError {
         got: i64,
         /// The limit.
         limit: u32,
+    },
+    /// A piece length that version 2 does not allow (BEP 52).
+    #[error("piece length is {got}, version 2 needs a power of two from {PIECE_LEN_MIN_V2}")]
+    PieceLenV2 {
+        /// What it is.
+        got: u32,
     },
     /// The piece hashes are not a whole number of SHA-1 digests.
     #[error("pieces has {len} bytes, not a multiple of 20")]
@@ -126,6 +141,112 @@ pub enum MetainfoError {
         /// What is wrong with it.
         fault: NameFault,
     },
+    /// A place in the file tree that is neither a file nor a folder: it has a length and something
+    /// beside it, or it is the tree itself.
+    #[error("info.file tree has a file's properties where there is a folder: \"{}\"", path.escape_debug())]
+    FolderIsFile {
+        /// Its path, joined with slashes.
+        path: String,
+    },
+    /// A padding file in the file tree, where files are aligned without.
+    #[error("{field} marks a padding file, which a file tree has no place for")]
+    PaddingInTree {
+        /// Where.
+        field: Field,
+    },
+    /// A Merkle root that is not 32 bytes, or is that of nothing.
+    #[error("{field} has {got} bytes, not 32 that are not all zero")]
+    BadRoot {
+        /// Where.
+        field: Field,
+        /// How many bytes.
+        got: usize,
+    },
+    /// A file that is longer than a piece, and whose piece layer is not there.
+    #[error("piece layers has none for \"{}\", whose root is {root}", path.escape_debug())]
+    LayerMissing {
+        /// The file's path, joined with slashes.
+        path: String,
+        /// Its root.
+        root: Sha256Digest,
+    },
+    /// A piece layer of a wrong length.
+    #[error("piece layer of \"{}\" has {got} bytes, its {pieces} pieces need 32 each", path.escape_debug())]
+    LayerLen {
+        /// The file's path, joined with slashes.
+        path: String,
+        /// Length of the layer in bytes.
+        got: usize,
+        /// Pieces of the file.
+        pieces: u64,
+    },
+    /// A piece layer that does not hash to its file's root.
+    #[error("piece layer of \"{}\" does not hash to its root {root}", path.escape_debug())]
+    LayerWrong {
+        /// The file's path, joined with slashes.
+        path: String,
+        /// The file's root.
+        root: Sha256Digest,
+    },
+    /// A piece layer of no file that needs one.
+    #[error("piece layers has one for {}, which is the root of no file longer than a piece", key.escape_ascii())]
+    LayerOfNoFile {
+        /// The key, at most 32 bytes of it.
+        key: Vec<u8>,
+    },
+    /// The two parts of a hybrid have different numbers of files.
+    #[error("hybrid disagrees: {v1} files in version 1 without padding, {v2} in version 2")]
+    HybridCount {
+        /// Files of version 1 that are not padding.
+        v1: usize,
+        /// Files of version 2.
+        v2: usize,
+    },
+    /// The two parts of a hybrid have different files at one place.
+    #[error(
+        "hybrid disagrees: file {file} is \"{}\" in version 1 and \"{}\" in version 2",
+        v1.escape_debug(),
+        v2.escape_debug()
+    )]
+    HybridPath {
+        /// Number of the file, padding not counted.
+        file: usize,
+        /// Its path in version 1, joined with slashes.
+        v1: String,
+        /// Its path in version 2.
+        v2: String,
+    },
+    /// A file of a hybrid has two lengths.
+    #[error("hybrid disagrees: \"{}\" has {v1} bytes in version 1 and {v2} in version 2", path.escape_debug())]
+    HybridLen {
+        /// Its path, joined with slashes.
+        path: String,
+        /// Its length in version 1.
+        v1: u64,
+        /// Its length in version 2.
+        v2: u64,
+    },
+    /// A file of a hybrid begins at two places.
+    #[error(
+        "hybrid disagrees: \"{}\" begins at byte {v1} in version 1 and at byte {v2} in version 2",
+        path.escape_debug()
+    )]
+    HybridOffset {
+        /// Its path, joined with slashes.
+        path: String,
+        /// Its offset in version 1.
+        v1: u64,
+        /// Its offset in version 2.
+        v2: u64,
+    },
+    /// Padding after the last file of a hybrid that makes pieces of its own.
+    #[error("hybrid disagrees: {v1} pieces in version 1 and {v2} in version 2")]
+    HybridPieces {
+        /// Pieces of version 1.
+        v1: u64,
+        /// Pieces of version 2.
+        v2: u64,
+    },
     /// Two files have one path.
     #[error("files {first} and {second} are both \"{}\"", path.escape_debug())]
     DuplicatePath {
@@ -151,10 +272,19 @@ pub enum MetainfoError {
 /// A place in a torrent file: `info.files[3].length`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// The index in `info.files`, if the key is in one of them.
-    pub file: Option<usize>,
+    /// The list and the index in it, if the key is of a file.
+    pub file: Option<(List, usize)>,
     /// The key, with `info.` before it if it is in the info dictionary.
     pub key: &'static str,
+}
+
+/// A list of a torrent's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// `info.files` of version 1.
+    Files,
+    /// `info.file tree` of version 2, whose files are counted in their order.
+    Tree,
 }
 
 impl Field {
@@ -163,10 +293,18 @@ impl Field {
         Self { file: None, key }
     }
 
-    /// A key of the file with this index.
+    /// A key of the file with this index in the list of version 1.
     pub(super) fn of(file: usize, key: &'static str) -> Self {
         Self {
-            file: Some(file),
+            file: Some((List::Files, file)),
+            key,
+        }
+    }
+
+    /// A key of the file with this number in the tree of version 2.
+    pub(super) fn in_tree(file: usize, key: &'static str) -> Self {
+        Self {
+            file: Some((List::Tree, file)),
             key,
         }
     }
@@ -175,7 +313,8 @@ impl Field {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.file {
-            Some(file) => write!(f, "info.files[{file}].{}", self.key),
+            Some((List::Files, file)) => write!(f, "info.files[{file}].{}", self.key),
+            Some((List::Tree, file)) => write!(f, "info.file tree[{file}].{}", self.key),
             None => f.write_str(self.key),
         }
     }
@@ -221,8 +360,21 @@ pub enum NameFault {
 pub enum Warning {
     /// The file is not canonical bencode.
     NotCanonical(bencode::Noted),
-    /// The torrent is a hybrid (BEP 52); only its version 1 part is read.
-    Hybrid,
+    /// The file that is alone in its tree has another name than the torrent; it counts.
+    NameOfFile {
+        /// The torrent's name, which is not used.
+        name: String,
+    },
+    /// A folder of the file tree holds no file, and is left out.
+    FolderEmpty {
+        /// Its path, joined with slashes.
+        path: String,
+    },
+    /// A symbolic link leads to nothing in the torrent, and must not be made.
+    LinkAstray {
+        /// Its path, joined with slashes.
+        path: String,
+    },
     /// A name is not UTF-8; the bytes that are not are shown as `%XX`.
     NameNotUtf8 {
         /// The bytes as they came.

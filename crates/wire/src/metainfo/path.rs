@@ -54,7 +54,8 @@ pub(super) fn check_name(
     Ok(())
 }
 
-fn fault(name: &str) -> Option<NameFault> {
+/// What is wrong with a name, if it must not reach a file system.
+pub(super) fn fault(name: &str) -> Option<NameFault> {
     let (len, limit) = (name.len(), NAME_BYTES_MAX);
     match name {
         "" => Some(NameFault::Empty),

@@ -3,13 +3,15 @@
 use skep_hash::Sha1Digest;
 
 use super::{
-    FILE_BYTES_MAX, FILES_MAX, File, Info, Metainfo, PATH_COMPONENTS_MAX, PIECE_LEN_MAX,
-    PIECES_MAX, URL_BYTES_MAX, URLS_MAX, VALUES_MAX,
+    FILE_BYTES_MAX, File, Info, Metainfo, PIECE_LEN_MAX, PIECE_LEN_MIN_V2, PIECES_MAX, VALUES_MAX,
+    Version,
     error::{Field, MetainfoError, Warning},
+    files, hybrid, layers,
     path::{self, warn},
+    tree, urls,
 };
 use crate::{
-    InfoHash,
+    InfoHash, InfoHashV2,
     bencode::{self, Limits, Node, Value},
 };
 
@@ -52,13 +54,22 @@ impl Metainfo {
                 expected,
             });
         }
-        let info = read_info(info_node, &mut warnings)?;
+        let version = read_version(info_node, &mut warnings)?;
+        let info = read_info(&root, info_node, version, &mut warnings)?;
+        let v2 = version
+            .has_v2()
+            .then(|| InfoHashV2(skep_hash::sha256(info_node.raw).0));
+        let v1 = || InfoHash(skep_hash::sha1(info_node.raw).0);
         Ok(Self {
-            info_hash: InfoHash(skep_hash::sha1(info_node.raw).0),
+            info_hash: match (version, v2) {
+                (Version::V2, Some(v2)) => v2.truncated(),
+                (Version::V1 | Version::Hybrid | Version::V2, _) => v1(),
+            },
+            info_hash_v2: v2,
             info,
             info_bytes: info_node.raw.to_vec(),
-            tiers: tiers(&root, &mut warnings),
-            web_seeds: web_seeds(&root, &mut warnings),
+            tiers: urls::tiers(&root, &mut warnings),
+            web_seeds: urls::web_seeds(&root, &mut warnings),
             comment: text(&root, "comment.utf-8", &mut Vec::new())
                 .or_else(|| text(&root, "comment", &mut warnings)),
             created_by: text(&root, "created by", &mut warnings),
@@ -68,27 +79,125 @@ impl Metainfo {
     }
 }
 
-fn read_info(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Info, MetainfoError> {
-    check_version(info, warnings)?;
-    let (name, single_file) = (read_name(info, warnings)?, info.get("files").is_none());
-    let files = if single_file {
-        vec![single(info)?]
-    } else {
-        if info.get("length").is_some() {
-            warn(warnings, || Warning::FieldIgnored {
-                field: "info.length",
-            });
+/// BEP 52 has the version checked before anything else.
+fn read_version(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Version, MetainfoError> {
+    let version = info.get_int("meta version");
+    if version.is_some() {
+        // Whoever re-encodes what it decoded has another info-hash: BEP 52 has such torrents refused.
+        let (_, noted) = bencode::decode_noting(info.raw, LIMITS)?;
+        if let Some(&first) = noted.first() {
+            return Err(MetainfoError::InfoNotCanonical(first));
         }
-        multiple(info, warnings)?
+    }
+    match version {
+        None | Some(1) if info.get("file tree").is_some() => Err(MetainfoError::TreeWithoutVersion),
+        None | Some(1) => Ok(Version::V1),
+        Some(2) => {
+            let has_files = info.get("files").is_some() || info.get("length").is_some();
+            let has_pieces = info.get("pieces").is_some();
+            let mut ignore = |field| warn(warnings, || Warning::FieldIgnored { field });
+            match (has_pieces, has_files) {
+                (true, true) => return Ok(Version::Hybrid),
+                (true, false) => ignore("info.pieces"),
+                (false, true) => ignore("info.files"),
+                (false, false) => {}
+            }
+            Ok(Version::V2)
+        }
+        Some(got) => Err(MetainfoError::Version { got }),
+    }
+}
+
+fn read_info(
+    root: &Node<'_>,
+    info: &Node<'_>,
+    version: Version,
+    warnings: &mut Vec<Warning>,
+) -> Result<Info, MetainfoError> {
+    let mut name = read_name(info, warnings)?;
+    let is_list = info.get("files").is_some();
+    let (files, single_file) = match version {
+        Version::V1 => (read_files(info, warnings)?, !is_list),
+        Version::V2 => {
+            let tree = tree::read(info, read_piece_len(info, version)?, warnings)?;
+            let mut files = tree.files;
+            if tree.is_single
+                && !is_list
+                && let Some(own) = files.first_mut().and_then(|file| file.path.pop())
+            {
+                let named = std::mem::replace(&mut name, own);
+                if named != name {
+                    warn(warnings, || Warning::NameOfFile { name: named });
+                }
+            }
+            let single_file = matches!(files.as_slice(), [file] if file.path.is_empty());
+            (files, single_file)
+        }
+        Version::Hybrid => {
+            let piece_len = read_piece_len(info, version)?;
+            // What is wrong with a name is said once.
+            let tree = tree::read(info, piece_len, &mut Vec::new())?;
+            let mut files = read_files(info, warnings)?;
+            // The tree names the file that is alone, the list leaves it to the torrent.
+            let single = if is_list { None } else { files.first_mut() };
+            if let Some(file) = single {
+                file.path.push(name.clone());
+            }
+            hybrid::join(&mut files, tree.files, piece_len)?;
+            if !is_list {
+                files.iter_mut().for_each(|file| file.path.clear());
+            }
+            (files, !is_list)
+        }
     };
     let last = files.last().ok_or(MetainfoError::NoFiles)?;
     let size_bytes = last.offset + last.len;
     if size_bytes == 0 {
         return Err(MetainfoError::NoContent);
     }
-    let piece_len = read_piece_len(info)?;
-    let pieces = read_pieces(info, size_bytes.div_ceil(piece_len.into()))?;
-    let private = match info.get("private").map(|node| &node.value) {
+    let piece_len = read_piece_len(info, version)?;
+    let count = size_bytes.div_ceil(piece_len.into());
+    let pieces = match version {
+        Version::V1 | Version::Hybrid => read_pieces(info, count)?,
+        Version::V2 if count > PIECES_MAX.into() => {
+            let (got, limit) = (count, PIECES_MAX);
+            return Err(MetainfoError::TooManyPieces { got, limit });
+        }
+        Version::V2 => Vec::new(),
+    };
+    let pieces_v2 = match version {
+        Version::V1 => Vec::new(),
+        Version::V2 | Version::Hybrid => layers::read(root, &name, &files, piece_len)?,
+    };
+    Ok(Info {
+        version,
+        name,
+        piece_len,
+        pieces,
+        pieces_v2,
+        files,
+        single_file,
+        private: private(info, warnings),
+        source: text(info, "source", warnings),
+        size_bytes,
+    })
+}
+
+/// The files of version 1.
+fn read_files(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<File>, MetainfoError> {
+    if info.get("files").is_none() {
+        return Ok(vec![files::single(info)?]);
+    }
+    if info.get("length").is_some() {
+        warn(warnings, || Warning::FieldIgnored {
+            field: "info.length",
+        });
+    }
+    files::multiple(info, warnings)
+}
+
+fn private(info: &Node<'_>, warnings: &mut Vec<Warning>) -> bool {
+    match info.get("private").map(|node| &node.value) {
         Some(Value::Int(int)) => *int != 0,
         Some(Value::Bytes(_) | Value::List(_) | Value::Dict(_)) => {
             warn(warnings, || Warning::FieldIgnored {
@@ -97,30 +206,6 @@ fn read_info(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Info, Metai
             false
         }
         None => false,
-    };
-    let source = text(info, "source", warnings);
-    Ok(Info {
-        name,
-        piece_len,
-        pieces,
-        files,
-        single_file,
-        private,
-        source,
-        size_bytes,
-    })
-}
-
-/// BEP 52 has the version checked before anything else.
-fn check_version(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<(), MetainfoError> {
-    match info.get_int("meta version") {
-        None | Some(1) => Ok(()),
-        Some(2) if info.get("pieces").is_none() => Err(MetainfoError::V2Only),
-        Some(2) => {
-            warn(warnings, || Warning::Hybrid);
-            Ok(())
-        }
-        Some(got) => Err(MetainfoError::Version { got }),
     }
 }
 
@@ -134,114 +219,20 @@ fn read_name(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<String, Met
     Ok(name)
 }
 
-fn single(info: &Node<'_>) -> Result<File, MetainfoError> {
-    let field = Field::top("info.length");
-    let len = read_len(required(info, "length", field)?, field)?;
-    Ok(File {
-        path: Vec::new(),
-        len,
-        offset: 0,
-        padding: false,
-    })
-}
-
-fn multiple(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Vec<File>, MetainfoError> {
-    let nodes = info.get_list("files").ok_or(MetainfoError::WrongType {
-        field: Field::top("info.files"),
-        expected: "a list",
-    })?;
-    if nodes.len() > FILES_MAX {
-        return Err(MetainfoError::TooManyFiles {
-            got: nodes.len(),
-            limit: FILES_MAX,
-        });
-    }
-    let mut files = Vec::with_capacity(nodes.len());
-    let mut offset = 0u64;
-    for (index, node) in nodes.iter().enumerate() {
-        if node.as_dict().is_none() {
-            let (field, expected) = (Field::of(index, "*"), "a dictionary");
-            return Err(MetainfoError::WrongType { field, expected });
-        }
-        let field = Field::of(index, "length");
-        let len = read_len(required(node, "length", field)?, field)?;
-        let attrs = node.get_bytes("attr").unwrap_or_default();
-        if attrs.contains(&b'l') {
-            warn(warnings, || Warning::FieldIgnored {
-                field: "info.files[].symlink path",
-            });
-        }
-        let path = read_path(node, index, warnings)?;
-        files.push(File {
-            path,
-            len,
-            offset,
-            padding: attrs.contains(&b'p'),
-        });
-        offset = offset
-            .checked_add(len)
-            .filter(|&sum| i64::try_from(sum).is_ok())
-            .ok_or(MetainfoError::SizeOverflow { field })?;
-    }
-    // Padding files (BEP 47) are not written, and those of one length share one path.
-    let written = files.iter().enumerate().filter(|(_, file)| !file.padding);
-    path::check_conflicts(
-        written.map(|(n, file)| (file.path.as_slice(), n)).collect(),
-        warnings,
-    )?;
-    Ok(files)
-}
-
-fn read_path(
-    file: &Node<'_>,
-    index: usize,
-    warnings: &mut Vec<Warning>,
-) -> Result<Vec<String>, MetainfoError> {
-    let field = Field::of(index, "path");
-    let utf8 = file
-        .get_list("path.utf-8")
-        .filter(|p| p.iter().all(|name| name.as_str().is_some()));
-    let names = match utf8 {
-        Some(names) if !names.is_empty() => names,
-        _ => required(file, "path", field)?
-            .as_list()
-            .ok_or(MetainfoError::WrongType {
-                field,
-                expected: "a list",
-            })?,
-    };
-    if names.is_empty() {
-        return Err(MetainfoError::EmptyPath { field });
-    }
-    if names.len() > PATH_COMPONENTS_MAX {
-        let (got, limit) = (names.len(), PATH_COMPONENTS_MAX);
-        return Err(MetainfoError::PathTooDeep { field, got, limit });
-    }
-    let mut path = Vec::with_capacity(names.len());
-    for name in names {
-        let name = path::text(bytes(name, field)?, warnings);
-        path::check_name(&name, field, warnings)?;
-        path.push(name);
-    }
-    Ok(path)
-}
-
-fn read_len(node: &Node<'_>, field: Field) -> Result<u64, MetainfoError> {
-    let expected = "an integer";
-    let got = node
-        .as_int()
-        .ok_or(MetainfoError::WrongType { field, expected })?;
-    u64::try_from(got).map_err(|_| MetainfoError::NegativeLen { field, got })
-}
-
-fn read_piece_len(info: &Node<'_>) -> Result<u32, MetainfoError> {
+fn read_piece_len(info: &Node<'_>, version: Version) -> Result<u32, MetainfoError> {
     let field = Field::top("info.piece length");
     let expected = "an integer";
     let got = required(info, "piece length", field)?
         .as_int()
         .ok_or(MetainfoError::WrongType { field, expected })?;
     match u32::try_from(got) {
-        Ok(len) if (1..=PIECE_LEN_MAX).contains(&len) => Ok(len),
+        Ok(got) if (1..=PIECE_LEN_MAX).contains(&got) => {
+            let fits_v2 = got >= PIECE_LEN_MIN_V2 && got.is_power_of_two();
+            if version.has_v2() && !fits_v2 {
+                return Err(MetainfoError::PieceLenV2 { got });
+            }
+            Ok(got)
+        }
         _ => Err(MetainfoError::PieceLen {
             got,
             limit: PIECE_LEN_MAX,
@@ -268,7 +259,7 @@ fn read_pieces(info: &Node<'_>, expected: u64) -> Result<Vec<Sha1Digest>, Metain
     Ok(digests.iter().map(|&digest| Sha1Digest(digest)).collect())
 }
 
-fn required<'n, 'a>(
+pub(super) fn required<'n, 'a>(
     dict: &'n Node<'a>,
     key: &str,
     field: Field,
@@ -276,7 +267,7 @@ fn required<'n, 'a>(
     dict.get(key).ok_or(MetainfoError::Missing { field })
 }
 
-fn bytes<'a>(node: &Node<'a>, field: Field) -> Result<&'a [u8], MetainfoError> {
+pub(super) fn bytes<'a>(node: &Node<'a>, field: Field) -> Result<&'a [u8], MetainfoError> {
     node.as_bytes().ok_or(MetainfoError::WrongType {
         field,
         expected: "a string",
@@ -301,98 +292,4 @@ fn creation_date(root: &Node<'_>, warnings: &mut Vec<Warning>) -> Option<i64> {
         });
     }
     date
-}
-
-/// Trackers: `announce-list` if it names any, else `announce` (BEP 12).
-fn tiers(root: &Node<'_>, warnings: &mut Vec<Warning>) -> Vec<Vec<String>> {
-    let mut urls = Urls {
-        field: "announce-list",
-        count: 0,
-        warnings,
-    };
-    let mut tiers = Vec::new();
-    if let Some(list) = root.get("announce-list") {
-        for tier in urls.list(list) {
-            let items = urls.list(tier);
-            let tier: Vec<String> = items.iter().filter_map(|item| urls.url(item)).collect();
-            if !tier.is_empty() {
-                tiers.push(tier);
-            }
-        }
-    }
-    if tiers.is_empty() {
-        urls.field = "announce";
-        tiers.extend(
-            root.get("announce")
-                .and_then(|node| urls.url(node))
-                .map(|url| vec![url]),
-        );
-    }
-    tiers
-}
-
-/// Web seeds: one string or a list of them (BEP 19).
-fn web_seeds(root: &Node<'_>, warnings: &mut Vec<Warning>) -> Vec<String> {
-    let Some(node) = root.get("url-list") else {
-        return Vec::new();
-    };
-    let mut urls = Urls {
-        field: "url-list",
-        count: 0,
-        warnings,
-    };
-    match &node.value {
-        Value::List(items) => items.iter().filter_map(|item| urls.url(item)).collect(),
-        Value::Bytes(_) | Value::Int(_) | Value::Dict(_) => urls.url(node).into_iter().collect(),
-    }
-}
-
-/// Reads URLs of one field, each with a warning where it is unusable.
-struct Urls<'w> {
-    field: &'static str,
-    count: usize,
-    warnings: &'w mut Vec<Warning>,
-}
-
-impl Urls<'_> {
-    fn list<'n, 'a>(&mut self, node: &'n Node<'a>) -> &'n [Node<'a>] {
-        node.as_list().unwrap_or_else(|| {
-            self.ignored();
-            &[]
-        })
-    }
-
-    /// The URL without white space around it; none for an empty string, which makers leave there.
-    fn url(&mut self, node: &Node<'_>) -> Option<String> {
-        let Some(url) = node
-            .as_str()
-            .map(str::trim)
-            .filter(|url| url.len() <= URL_BYTES_MAX)
-        else {
-            self.ignored();
-            return None;
-        };
-        if url.is_empty() {
-            return None;
-        }
-        self.count += 1;
-        if self.count > URLS_MAX {
-            if self.count == URLS_MAX + 1 {
-                let field = self.field;
-                warn(self.warnings, || Warning::ListCut {
-                    field,
-                    limit: URLS_MAX,
-                });
-            }
-            return None;
-        }
-        Some(url.to_owned())
-    }
-
-    fn ignored(&mut self) {
-        let warning = Warning::FieldIgnored { field: self.field };
-        if !self.warnings.contains(&warning) {
-            warn(self.warnings, || warning);
-        }
-    }
 }

@@ -9,6 +9,8 @@ fn file(path: &[&str], len: u64, offset: u64) -> File {
         len,
         offset,
         padding: false,
+        root: None,
+        attr: Attr::default(),
     }
 }
 
@@ -21,6 +23,8 @@ fn folder() -> Info {
         file(&["sub", "c"], 1, 40_000),
     ];
     Info {
+        version: Version::V1,
+        pieces_v2: Vec::new(),
         name: "folder".to_owned(),
         piece_len: 16_384,
         pieces: (0..3).map(|n| skep_hash::sha1(&[n])).collect(),
@@ -359,15 +363,6 @@ fn padding_files_may_share_a_path_and_are_marked() {
 }
 
 #[test]
-fn a_hybrid_is_read_as_version_1_with_a_warning() {
-    let info = info_dict()
-        .with("length", 5)
-        .with("meta version", 2)
-        .with("file tree", Dict::new());
-    assert_eq!(read(info, Dict::new()).warnings, [Warning::Hybrid]);
-}
-
-#[test]
 fn warnings_stop_at_the_limit() {
     let entry = |n: usize| {
         Item::from(
@@ -440,7 +435,7 @@ proptest! {
         for (n, (mut path, len)) in folders.into_iter().enumerate() {
             // The first component keeps paths apart, whatever the rest.
             path.insert(0, n.to_string());
-            files.push(File { path, len, offset, padding: false });
+            files.push(File { path, len, offset, padding: false, root: None, attr: Attr::default() });
             offset += len;
         }
         prop_assume!(offset > 0);
@@ -448,6 +443,8 @@ proptest! {
         let pieces = (0..offset.div_ceil(piece_len.into())).map(|n| skep_hash::sha1(&n.to_be_bytes()));
         let pieces = pieces.collect();
         let info = Info {
+            version: Version::V1,
+            pieces_v2: Vec::new(),
             name, piece_len, pieces, files, single_file: false, private, source: None, size_bytes: offset,
         };
         let draft = Draft { tiers: trackers, comment, creation_date, ..draft(info) };
