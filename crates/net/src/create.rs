@@ -187,7 +187,7 @@ pub fn hash(survey: &Survey, piece_len: u32, watch: &Watch) -> Result<Info, Crea
     let layout = Arc::new(layout);
     let place = Place::At(survey.path.clone());
     let files = Files::new(layout.clone(), &place, &survey.name, Access::Read);
-    let digests = check::hash_pieces(&files, piece_len, Missing::IsError, None, watch)?;
+    let digests = check::hash_pieces(&files, piece_len, Missing::IsError, watch)?;
     for (index, file) in survey.files.iter().enumerate() {
         if files.stamp(index)? != Some(file.stamp) {
             return Err(CreateError::Changed {

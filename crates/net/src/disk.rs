@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod files;
+pub mod judge;
 pub mod layout;
 pub mod moving;
 pub mod resume;

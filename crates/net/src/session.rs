@@ -435,6 +435,19 @@ pub enum SessionError {
     /// The torrent is of a kind that a session cannot work with.
     #[error(transparent)]
     Torrent(#[from] MetainfoError),
+    /// A hybrid torrent whose two parts name different content. No bytes can have both hashes.
+    #[error(
+        "the torrent contradicts itself: piece {}, in {}, has its hash of version {} and not that of version {}",
+        piece.0, path.display(), if *has_v1 { 1 } else { 2 }, if *has_v1 { 2 } else { 1 }
+    )]
+    Contradiction {
+        /// The piece.
+        piece: PieceIndex,
+        /// The file that it lies in.
+        path: PathBuf,
+        /// Whether the bytes that were found have the hash of version 1.
+        has_v1: bool,
+    },
     /// The content could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),

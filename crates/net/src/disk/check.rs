@@ -4,16 +4,18 @@
 //! stays in its cache, and hashes it. Memory is one such buffer a thread, whatever the piece length.
 
 use std::{
+    collections::HashMap,
     num::NonZero,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use skep_hash::{Sha1, Sha1Digest};
-use skep_wire::{Bitfield, PieceIndex, metainfo::Info};
+use skep_wire::{Bitfield, PieceIndex, metainfo::Info, piece::BLOCK_LEN};
 
 use super::{
     DiskError,
     files::{CALL_BYTES_MAX, Files},
+    judge::{self, Finding, Hashing, Pieces as _, Stretch},
 };
 
 /// How the caller follows a long check, and ends it.
@@ -25,6 +27,12 @@ pub struct Watch {
     pub stop: AtomicBool,
 }
 
+impl Watch {
+    fn add(&self, bytes: u32) {
+        self.bytes_done.fetch_add(bytes.into(), Ordering::Relaxed);
+    }
+}
+
 /// What to do where a file is missing or short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -34,8 +42,7 @@ pub enum Missing {
     IsError,
 }
 
-/// Returns the digest of every piece of the content, `None` where bytes are missing, and for pieces
-/// that are not in `only`, if that is given.
+/// Returns the digest of every piece of the content, `None` where bytes are missing.
 ///
 /// # Errors
 ///
@@ -44,7 +51,6 @@ pub fn hash_pieces(
     files: &Files,
     piece_len: u32,
     missing: Missing,
-    only: Option<&Bitfield>,
     watch: &Watch,
 ) -> Result<Vec<Option<Sha1Digest>>, DiskError> {
     let size = files.layout().size_bytes();
@@ -61,10 +67,6 @@ pub fn hash_pieces(
             }
             let offset = u64::from(piece) * u64::from(piece_len);
             let len = (size - offset).min(u64::from(piece_len));
-            if only.is_some_and(|only| !only.has(PieceIndex(piece))) {
-                watch.bytes_done.fetch_add(len, Ordering::Relaxed);
-                continue;
-            }
             let digest = hash_range(&mut files, offset, len, &mut buf, missing, watch)
                 .inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?;
             found.push((piece, digest));
@@ -97,7 +99,19 @@ pub fn hash_pieces(
     failed.map_or(Ok(digests), Err)
 }
 
-/// Returns which pieces of the torrent, or of `only`, if that is given, are there with their right hash.
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The pieces that are there with all their hashes.
+    pub there: Bitfield,
+    /// The first piece whose two hashes contradict each other (only in a hybrid), and whether it has that
+    /// of version 1.
+    pub torn: Option<(PieceIndex, bool)>,
+}
+
+/// Finds out which pieces of the torrent, or of `only`, if that is given, are there with their right
+/// hashes. Each thread takes [`GROUP`] neighbouring pieces and hashes a stretch of each in turn, all at
+/// once; its memory is 1 MiB, whatever the piece length.
 ///
 /// # Errors
 ///
@@ -107,15 +121,147 @@ pub fn pieces_there(
     info: &Info,
     only: Option<&Bitfield>,
     watch: &Watch,
-) -> Result<Bitfield, DiskError> {
-    let digests = hash_pieces(files, info.piece_len, Missing::IsNoDigest, only, watch)?;
-    let mut there = Bitfield::empty(info.piece_count());
-    for (index, (got, expected)) in (0..).zip(digests.iter().zip(&info.pieces)) {
-        if got.as_ref() == Some(expected) {
-            there.insert(PieceIndex(index));
+) -> Result<Found, DiskError> {
+    let count = info.piece_count();
+    let threads = threads().min(count as usize).max(1);
+    let group = count.div_ceil(threads as u32).clamp(1, GROUP);
+    let next = AtomicU32::new(0);
+    let work = || -> Result<Vec<(PieceIndex, Finding)>, DiskError> {
+        let mut group_check = GroupCheck::new(files.again(files.access()), info, watch);
+        let mut found = Vec::new();
+        loop {
+            let first = next.fetch_add(group, Ordering::Relaxed);
+            if first >= count {
+                return Ok(found);
+            }
+            let pieces = (first..count.min(first + group)).map(PieceIndex);
+            let pieces: Vec<PieceIndex> = pieces
+                .filter(|&piece| {
+                    let is_wanted = only.is_none_or(|only| only.has(piece));
+                    if !is_wanted {
+                        watch.add(info.piece_size(piece));
+                    }
+                    is_wanted
+                })
+                .collect();
+            let checked = group_check.check(&pieces);
+            found.extend(checked.inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?);
+        }
+    };
+    let mut found = Found {
+        there: Bitfield::empty(count),
+        torn: None,
+    };
+    let mut failed = None;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            match thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            {
+                Ok(pieces) => pieces.into_iter().for_each(|(piece, what)| match what {
+                    Finding::Good => {
+                        found.there.insert(piece);
+                    }
+                    Finding::Bad => {}
+                    Finding::Torn { has_v1 } => {
+                        let is_first = found.torn.is_none_or(|(first, _)| piece < first);
+                        if is_first {
+                            found.torn = Some((piece, has_v1));
+                        }
+                    }
+                }),
+                // The thread that met the trouble says what it was; the others were interrupted.
+                Err(error) if matches!(failed, None | Some(DiskError::Interrupted)) => {
+                    failed = Some(error);
+                }
+                Err(_) => {}
+            }
+        }
+    });
+    failed.map_or(Ok(found), Err)
+}
+
+/// How many pieces are hashed in step.
+const GROUP: u32 = 16;
+
+/// How much of each of them is read before all are hashed. The stretches of a group fit into the
+/// second-level cache together.
+const STRETCH: u32 = 4 * BLOCK_LEN;
+
+/// How far ahead the disk is asked to read, in each piece.
+const AHEAD: u32 = 1 << 20;
+
+/// Checks groups of pieces on one thread.
+struct GroupCheck<'a> {
+    files: Files,
+    info: &'a Info,
+    watch: &'a Watch,
+    buf: Vec<u8>,
+}
+
+impl<'a> GroupCheck<'a> {
+    fn new(files: Files, info: &'a Info, watch: &'a Watch) -> Self {
+        Self {
+            files,
+            info,
+            watch,
+            buf: vec![0; (STRETCH * GROUP) as usize],
         }
     }
-    Ok(there)
+
+    fn check(&mut self, pieces: &[PieceIndex]) -> Result<Vec<(PieceIndex, Finding)>, DiskError> {
+        let info = self.info;
+        let mut hashing: HashMap<PieceIndex, Hashing> = HashMap::new();
+        let mut left = pieces.to_vec();
+        for begin in (0..info.piece_len).step_by(STRETCH as usize) {
+            if begin % AHEAD == 0 {
+                for &piece in &left {
+                    let from = judge::start_of(info, piece) + u64::from(begin);
+                    let len = info.piece_size(piece).saturating_sub(begin).min(2 * AHEAD);
+                    self.files.read_ahead(from, len.into());
+                }
+            }
+            let mut stretches = Vec::new();
+            let mut gone = Vec::new();
+            for (&piece, buf) in left.iter().zip(self.buf.chunks_mut(STRETCH as usize)) {
+                if self.watch.stop.load(Ordering::Relaxed) {
+                    return Err(DiskError::Interrupted);
+                }
+                let rest = info.piece_size(piece).saturating_sub(begin);
+                let bytes = &mut buf[..rest.min(STRETCH) as usize];
+                if bytes.is_empty() {
+                    continue;
+                }
+                let from = judge::start_of(info, piece) + u64::from(begin);
+                if self.files.read_at(from, bytes)? {
+                    self.watch.add(bytes.len() as u32);
+                    let there = u16::MAX;
+                    stretches.push(Stretch {
+                        piece,
+                        begin,
+                        bytes,
+                        there,
+                    });
+                } else {
+                    self.watch.add(rest);
+                    gone.push(piece);
+                }
+            }
+            if stretches.is_empty() && gone.is_empty() {
+                break;
+            }
+            judge::hash_in_step(info, &mut hashing, &stretches);
+            left.retain(|piece| !gone.contains(piece));
+        }
+        let mut found = Vec::with_capacity(left.len());
+        for piece in left {
+            let hashing = hashing.piece(piece);
+            found.push((piece, hashing.judge(info, piece, &mut self.files)?));
+        }
+        Ok(found)
+    }
 }
 
 /// As many threads as there are cores, and two at least: one reads while the other hashes.

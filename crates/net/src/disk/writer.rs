@@ -13,23 +13,20 @@
 //! before its hash is known, but nothing counts as there before its piece is judged good.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     num::NonZero,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
-use skep_hash::{
-    Sha1, Sha1Digest,
-    lanes::{self, Stream},
-    sha1,
-};
+use skep_hash::{Sha1Digest, sha1};
 use skep_wire::{Bitfield, InfoHash, PieceIndex, metainfo::Metainfo, piece::BLOCK_LEN};
 
 use super::{
     DiskError,
-    files::{Access, CALL_BYTES_MAX, Files},
+    files::{Access, Files},
+    judge::{self, Finding, Hashing, Pieces as _, Stretch},
     resume,
 };
 
@@ -75,6 +72,17 @@ pub enum Job {
     },
 }
 
+impl StripeJob {
+    fn stretch(&self) -> Stretch<'_> {
+        Stretch {
+            piece: self.piece,
+            begin: self.begin,
+            bytes: &self.buf[..self.len as usize],
+            there: self.there,
+        }
+    }
+}
+
 impl Job {
     fn piece(&self) -> PieceIndex {
         match self {
@@ -89,8 +97,8 @@ impl Job {
 pub struct Judged {
     /// The piece.
     pub piece: PieceIndex,
-    /// Whether it has its digest.
-    pub is_good: bool,
+    /// What its hashes say.
+    pub finding: Finding,
     /// The digests of its blocks, if it is bad or if they were asked for.
     pub blocks: Vec<Sha1Digest>,
 }
@@ -231,17 +239,9 @@ struct Worker {
     files: Files,
     torrent: Arc<Metainfo>,
     /// Pieces of which something came and that are not judged.
-    pieces: HashMap<PieceIndex, Under>,
-}
-
-/// A piece under way.
-#[derive(Default)]
-struct Under {
-    sha1: Stream<Sha1>,
-    /// How many bytes, from the first on, are hashed.
-    hashed: u32,
-    /// How many stripes the disk refused.
-    refused: usize,
+    pieces: HashMap<PieceIndex, Hashing>,
+    /// How many stripes of a piece the disk refused.
+    refused: HashMap<PieceIndex, usize>,
 }
 
 impl Worker {
@@ -250,6 +250,7 @@ impl Worker {
             files,
             torrent,
             pieces: HashMap::new(),
+            refused: HashMap::new(),
         }
     }
 
@@ -267,6 +268,7 @@ impl Worker {
                     self.write_all(&mut stripes, &mut done);
                     self.judge_all(&mut judges, &mut done);
                     self.pieces.remove(&piece);
+                    self.refused.remove(&piece);
                 }
             }
         }
@@ -276,55 +278,25 @@ impl Worker {
     }
 
     fn write_all(&mut self, stripes: &mut Vec<StripeJob>, done: &mut Done) {
-        self.hash_in_step(stripes);
         stripes.sort_by_key(|stripe| (stripe.piece, stripe.begin));
+        let fresh = stripes.iter().filter(|stripe| !stripe.is_retry);
+        let stretches: Vec<_> = fresh.map(StripeJob::stretch).collect();
+        judge::hash_in_step(&self.torrent.info, &mut self.pieces, &stretches);
         for stripe in stripes.drain(..) {
-            let under = self.pieces.entry(stripe.piece).or_default();
             if stripe.is_retry {
-                under.refused = under.refused.saturating_sub(1);
+                self.settle_refused(stripe.piece);
             }
-            let offset = u64::from(stripe.piece.0) * u64::from(self.torrent.info.piece_len)
-                + u64::from(stripe.begin);
+            let offset =
+                judge::start_of(&self.torrent.info, stripe.piece) + u64::from(stripe.begin);
             match write_blocks(&mut self.files, offset, &stripe) {
                 Ok(()) => done.spare.push(stripe.buf),
                 Err(error) => {
-                    under.refused += 1;
+                    *self.refused.entry(stripe.piece).or_default() += 1;
                     done.error.get_or_insert(error);
                     let is_retry = true;
                     done.refused
                         .push(Job::Stripe(StripeJob { is_retry, ..stripe }));
                 }
-            }
-        }
-    }
-
-    /// Hashes what is the next stretch of its piece, of several pieces at once, round by round.
-    fn hash_in_step(&mut self, stripes: &mut [StripeJob]) {
-        stripes.sort_by_key(|stripe| (stripe.begin, stripe.piece));
-        let mut left: Vec<&StripeJob> = stripes.iter().filter(|stripe| !stripe.is_retry).collect();
-        while !left.is_empty() {
-            let mut round: BTreeMap<PieceIndex, (Stream<Sha1>, &StripeJob)> = BTreeMap::new();
-            left.retain(|stripe| {
-                let under = self.pieces.entry(stripe.piece).or_default();
-                let all = u16::MAX >> (16 - stripe.len.div_ceil(BLOCK_LEN));
-                let is_next = under.hashed == stripe.begin && stripe.there == all;
-                if is_next && !round.contains_key(&stripe.piece) {
-                    under.hashed += stripe.len;
-                    round.insert(stripe.piece, (std::mem::take(&mut under.sha1), stripe));
-                    return false;
-                }
-                true
-            });
-            if round.is_empty() {
-                return;
-            }
-            let mut parts: Vec<_> = round
-                .values_mut()
-                .map(|(stream, stripe)| (stream, &stripe.buf[..stripe.len as usize]))
-                .collect();
-            lanes::update_each(&mut parts);
-            for (piece, (stream, _)) in round {
-                self.pieces.entry(piece).or_default().sha1 = stream;
             }
         }
     }
@@ -345,45 +317,39 @@ impl Worker {
         }
     }
 
-    /// Compares the hash of a piece; `None` if the disk refused some of it.
+    /// Compares the hashes of a piece; `None` if the disk refused some of it.
     fn judge(&mut self, piece: PieceIndex, digests: bool) -> Result<Option<Judged>, DiskError> {
-        let info = &self.torrent.info;
-        let size = info.piece_size(piece);
-        let offset = u64::from(piece.0) * u64::from(info.piece_len);
-        let under = self.pieces.entry(piece).or_default();
-        if under.refused > 0 {
+        if self.refused.contains_key(&piece) {
             return Ok(None);
         }
-        if under.hashed < size {
-            let mut buf = vec![0; CALL_BYTES_MAX.min((size - under.hashed) as usize)];
-            while under.hashed < size {
-                let len = buf.len().min((size - under.hashed) as usize);
-                let part = &mut buf[..len];
-                // What is not there any more has no digest that fits.
-                if !self.files.read_at(offset + u64::from(under.hashed), part)? {
-                    part.fill(0);
-                }
-                under.sha1.update(part);
-                under.hashed += len as u32;
-            }
-        }
-        let is_good = under.sha1.clone().finish() == info.pieces[piece.0 as usize];
+        let info = &self.torrent.info;
+        let hashing = self.pieces.piece(piece);
+        let finding = hashing.judge(info, piece, &mut self.files)?;
+        let (size, start) = (info.piece_size(piece), judge::start_of(info, piece));
         let mut blocks = Vec::new();
-        if digests || !is_good {
+        if digests || finding != Finding::Good {
             let mut buf = vec![0; BLOCK_LEN as usize];
             for at in (0..size).step_by(BLOCK_LEN as usize) {
                 let part = &mut buf[..BLOCK_LEN.min(size - at) as usize];
-                if !self.files.read_at(offset + u64::from(at), part)? {
-                    part.fill(0);
-                }
+                judge::read(&mut self.files, start + u64::from(at), part)?;
                 blocks.push(sha1(part));
             }
         }
         Ok(Some(Judged {
             piece,
-            is_good,
+            finding,
             blocks,
         }))
+    }
+
+    /// A stripe that the disk refused is tried again.
+    fn settle_refused(&mut self, piece: PieceIndex) {
+        if let Some(count) = self.refused.get_mut(&piece) {
+            *count -= 1;
+            if *count == 0 {
+                self.refused.remove(&piece);
+            }
+        }
     }
 }
 
@@ -486,7 +452,9 @@ mod tests {
 
     fn is_good(done: &Done) -> Option<bool> {
         assert!(done.error.is_none(), "{:?}", done.error);
-        done.judged.first().map(|judged| judged.is_good)
+        done.judged
+            .first()
+            .map(|judged| judged.finding == Finding::Good)
     }
 
     #[test]

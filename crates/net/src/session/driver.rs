@@ -12,7 +12,7 @@ use std::{
 };
 
 use skep_proto::torrent::{Source, Torrent, TorrentConfig};
-use skep_wire::{Bitfield, Moment, PeerId};
+use skep_wire::{Bitfield, Moment, PeerId, PieceIndex, metainfo::Info};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -136,6 +136,16 @@ pub(super) fn run(
     })
 }
 
+/// The error for a piece whose two hashes contradict each other.
+fn contradiction(info: &Info, files: &Files, piece: PieceIndex, has_v1: bool) -> SessionError {
+    let file = info.piece_v2(piece).map_or(0, |v2| v2.file);
+    SessionError::Contradiction {
+        piece,
+        path: files.path(file),
+        has_v1,
+    }
+}
+
 /// Where the resume file lies.
 fn resume_path(config: &SessionConfig) -> PathBuf {
     match &config.place {
@@ -204,7 +214,13 @@ fn find(
             });
             match found {
                 Err(DiskError::Interrupted) if stopped => return Ok(None),
-                found => found?,
+                found => {
+                    let found = found?;
+                    if let Some((piece, has_v1)) = found.torn {
+                        return Err(contradiction(info, files, piece, has_v1));
+                    }
+                    found.there
+                }
             }
         }
     };
@@ -350,6 +366,7 @@ impl Running {
             jobs: 0,
             refused: Vec::new(),
             is_short: false,
+            torn: None,
             is_moving: false,
             disk_refuses: false,
             resume_due: false,
@@ -426,7 +443,7 @@ impl Running {
             {
                 self.relocate(place).await;
             }
-            if self.is_over() {
+            if self.is_over() || self.shared.turn(|core, _| core.world.torn.is_some()) {
                 break;
             }
         }
@@ -437,7 +454,14 @@ impl Running {
         let mut last = self.stats();
         last.phase = Phase::Stopped;
         stats.send_replace(last.clone());
-        let complete = self.shared.turn(|core, _| core.torrent.is_complete());
+        let (complete, torn) = self
+            .shared
+            .turn(|core, _| (core.torrent.is_complete(), core.world.torn));
+        if let Some((piece, has_v1)) = torn {
+            let info = &self.config.torrent.info;
+            let files = |core: &mut Core, _| contradiction(info, &core.world.files, piece, has_v1);
+            return Err(self.shared.turn(files));
+        }
         Ok(Ended {
             stats: last,
             complete,

@@ -19,6 +19,7 @@ use crate::{
     clock::RunClock,
     disk::{
         files::Files,
+        judge::Finding,
         writer::{Done, Job, Judged, Writer},
     },
     rate::Bucket,
@@ -60,6 +61,8 @@ pub(super) struct World {
     pub(super) refused: Vec<Job>,
     /// Whether connections wait for the writer to give buffers back.
     pub(super) is_short: bool,
+    /// A piece whose two hashes contradict each other, and whether it has that of version 1.
+    pub(super) torn: Option<(PieceIndex, bool)>,
     /// Whether the files are being moved: nothing is written meanwhile.
     pub(super) is_moving: bool,
     /// Whether the disk refused the last piece, as far as we told.
@@ -176,11 +179,18 @@ impl World {
         }
         let verdict = |judged: Judged| {
             let (piece, blocks) = (judged.piece, judged.blocks);
-            self.resume_due |= judged.is_good;
-            match judged.is_good {
-                true => (piece, Verdict::Good { blocks }),
-                false => (piece, Verdict::Bad { blocks }),
-            }
+            let verdict = match judged.finding {
+                Finding::Good => {
+                    self.resume_due = true;
+                    Verdict::Good { blocks }
+                }
+                Finding::Bad => Verdict::Bad { blocks },
+                Finding::Torn { has_v1 } => {
+                    self.torn = self.torn.or(Some((piece, has_v1)));
+                    Verdict::Lost
+                }
+            };
+            (piece, verdict)
         };
         judged.into_iter().map(verdict).collect()
     }

@@ -49,6 +49,14 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         check::pieces_there(&files, info, None, &watch)
     })
     .map_err(CmdError::surroundings)?;
+    let check::Found { there, torn } = there;
+    if let Some((piece, has_v1)) = torn {
+        let (has, lacks) = if has_v1 { (1, 2) } else { (2, 1) };
+        ui::print(format!(
+            "the torrent contradicts itself: piece {} has its hash of version {has} and not that of version {lacks}\n",
+            piece.0
+        ))?;
+    }
 
     let bad = info.piece_count() - there.count();
     let mut found = format!(
