@@ -254,6 +254,8 @@ fn explain(error: SessionError) -> CmdError {
         SessionError::Disk(DiskError::SymbolicLink { .. }) => {
             CmdError::surroundings(error).hint("replace the link with a real file or folder")
         }
+        SessionError::Contradiction { .. } => CmdError::usage(error)
+            .hint("the torrent file is wrong: whoever made it must make it again"),
         SessionError::Disk(_) | SessionError::Start(_) => CmdError::surroundings(error),
     }
 }

@@ -222,3 +222,235 @@ pub(super) fn read(files: &mut Files, offset: u64, part: &mut [u8]) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use skep_hash::sha1;
+    use skep_wire::metainfo::{Attr, Draft, File, Metainfo, Version};
+
+    use super::*;
+    use crate::{
+        disk::{
+            check::{self, Watch},
+            files::Access,
+            layout::Layout,
+        },
+        session::Place,
+    };
+
+    const PIECE_LEN: u32 = 4 * BLOCK_LEN;
+
+    /// Three files that need pieces of every kind: some whole ones and a short one, one block and a bit,
+    /// a few bytes.
+    const LENS: [u64; 4] = [2 * PIECE_LEN as u64 + 20_000, 0, BLOCK_LEN as u64 + 1, 77];
+
+    fn bytes_of(file: usize) -> Vec<u8> {
+        (0..LENS[file])
+            .map(|n| (n * 31 / 7 + file as u64 * 5) as u8)
+            .collect()
+    }
+
+    fn torrent(version: Version) -> Metainfo {
+        let file = |n: usize| {
+            let leaves: Vec<_> = bytes_of(n)
+                .chunks(BLOCK_LEN as usize)
+                .map(merkle::leaf)
+                .collect();
+            let width = leaves.len().next_power_of_two() as u64;
+            File {
+                path: vec![format!("{n}")],
+                len: LENS[n],
+                offset: 0,
+                padding: false,
+                root: (LENS[n] > 0 && version.has_v2()).then(|| merkle::root(&leaves, width)),
+                attr: Attr::default(),
+            }
+        };
+        let files = Info::lay(version, PIECE_LEN, (0..LENS.len()).map(file).collect());
+        let last = files.last().expect("there are some");
+        let mut space = vec![0; (last.offset + last.len) as usize];
+        let mut pieces_v2 = Vec::new();
+        for (n, file) in files.iter().filter(|file| !file.padding).enumerate() {
+            space[file.offset as usize..][..file.len as usize].copy_from_slice(&bytes_of(n));
+            for piece in bytes_of(n).chunks(PIECE_LEN as usize) {
+                let leaves: Vec<_> = piece.chunks(BLOCK_LEN as usize).map(merkle::leaf).collect();
+                let is_whole_file = file.len <= PIECE_LEN.into();
+                let width = if is_whole_file {
+                    leaves.len().next_power_of_two()
+                } else {
+                    4
+                };
+                pieces_v2.push(merkle::root(&leaves, width as u64));
+            }
+        }
+        let info = Info {
+            version,
+            name: "t".into(),
+            piece_len: PIECE_LEN,
+            pieces: match version.has_v1() {
+                true => space.chunks(PIECE_LEN as usize).map(sha1).collect(),
+                false => Vec::new(),
+            },
+            pieces_v2: if version.has_v2() {
+                pieces_v2
+            } else {
+                Vec::new()
+            },
+            files,
+            single_file: false,
+            private: false,
+            source: None,
+            size_bytes: space.len() as u64,
+        };
+        let draft = Draft {
+            info,
+            tiers: Vec::new(),
+            web_seeds: Vec::new(),
+            comment: None,
+            created_by: None,
+            creation_date: None,
+        };
+        Metainfo::from_bytes(&draft.encode().expect("encoded")).expect("a torrent")
+    }
+
+    const VERSIONS: [Version; 3] = [Version::V1, Version::V2, Version::Hybrid];
+
+    /// The files of the torrent in a folder, whole.
+    fn written(torrent: &Metainfo, dir: &std::path::Path) -> Files {
+        for n in 0..LENS.len() {
+            std::fs::create_dir_all(dir.join("t")).expect("created");
+            std::fs::write(dir.join(format!("t/{n}")), bytes_of(n)).expect("written");
+        }
+        let layout = Arc::new(Layout::of(&torrent.info));
+        Files::new(layout, &Place::Under(dir.to_owned()), "t", Access::Write)
+    }
+
+    fn there(files: &Files, info: &Info) -> Vec<u32> {
+        let found = check::pieces_there(files, info, None, &Watch::default()).expect("checked");
+        assert_eq!(found.torn, None);
+        found.there.iter().map(|piece| piece.0).collect()
+    }
+
+    #[test]
+    fn what_is_right_is_good_in_every_version_and_a_wrong_byte_makes_its_piece_bad() {
+        for version in VERSIONS {
+            let torrent = torrent(version);
+            let info = &torrent.info;
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let files = written(&torrent, dir.path());
+            let all: Vec<u32> = (0..info.piece_count()).collect();
+            assert_eq!(there(&files, info), all, "{version:?}");
+
+            for (file, at) in [(0, 3), (0, PIECE_LEN + BLOCK_LEN), (2, BLOCK_LEN), (3, 76)] {
+                let mut bytes = bytes_of(file);
+                bytes[at as usize] ^= 1;
+                let path = dir.path().join(format!("t/{file}"));
+                std::fs::write(&path, bytes).expect("written");
+                let number = info
+                    .files
+                    .iter()
+                    .position(|f| f.path == [format!("{file}")]);
+                let start = info.files[number.expect("there")].offset;
+                let wrong = ((start + u64::from(at)) / u64::from(PIECE_LEN)) as u32;
+                let right: Vec<u32> = all
+                    .iter()
+                    .copied()
+                    .filter(|&piece| piece != wrong)
+                    .collect();
+                assert_eq!(
+                    there(&files, info),
+                    right,
+                    "{version:?}, file {file} at {at}"
+                );
+                std::fs::write(&path, bytes_of(file)).expect("written");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_short_file_lacks_its_pieces_only() {
+        let torrent = torrent(Version::V2);
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let files = written(&torrent, dir.path());
+        std::fs::remove_file(dir.path().join("t/3")).expect("removed");
+        std::fs::write(
+            dir.path().join("t/0"),
+            &bytes_of(0)[..2 * PIECE_LEN as usize + 1],
+        )
+        .expect("cut");
+        assert_eq!(there(&files, &torrent.info), [0, 1, 3]);
+    }
+
+    /// The parts of each piece in every order and size: the finding is the same.
+    #[test]
+    fn the_order_in_which_bytes_come_changes_nothing() {
+        for version in VERSIONS {
+            let torrent = torrent(version);
+            let info = &torrent.info;
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let mut files = written(&torrent, dir.path());
+            for (masks, backwards) in [
+                (vec![0xf], false),
+                (vec![0b0101, 0b1010], false),
+                (vec![0b1000, 0b0111], true),
+            ] {
+                let mut hashing: HashMap<PieceIndex, Hashing> = HashMap::new();
+                let mut order: Vec<u32> = (0..info.piece_count()).collect();
+                if backwards {
+                    order.reverse();
+                }
+                for mask in masks {
+                    let spaces: Vec<(PieceIndex, Vec<u8>)> = order
+                        .iter()
+                        .map(|&piece| {
+                            let piece = PieceIndex(piece);
+                            let mut bytes = vec![0; info.piece_size(piece) as usize];
+                            assert!(
+                                files
+                                    .read_at(start_of(info, piece), &mut bytes)
+                                    .expect("read")
+                            );
+                            (piece, bytes)
+                        })
+                        .collect();
+                    let stretches: Vec<_> = spaces
+                        .iter()
+                        .map(|(piece, bytes)| Stretch {
+                            piece: *piece,
+                            begin: 0,
+                            bytes,
+                            there: mask,
+                        })
+                        .collect();
+                    hash_in_step(info, &mut hashing, &stretches);
+                }
+                for piece in (0..info.piece_count()).map(PieceIndex) {
+                    let found = hashing
+                        .piece(piece)
+                        .judge(info, piece, &mut files)
+                        .expect("read");
+                    assert_eq!(found, Finding::Good, "{version:?}, piece {}", piece.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hybrid_that_contradicts_itself_is_torn_whichever_part_the_bytes_have() {
+        let mut torrent = torrent(Version::Hybrid);
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let files = written(&torrent, dir.path());
+        torrent.info.pieces[1].0[0] ^= 1;
+        let torn = |info: &Info| {
+            check::pieces_there(&files, info, None, &Watch::default())
+                .expect("checked")
+                .torn
+        };
+        assert_eq!(torn(&torrent.info), Some((PieceIndex(1), false)));
+        torrent.info.pieces[1].0[0] ^= 1;
+        torrent.info.pieces_v2[3].0[0] ^= 1;
+        assert_eq!(torn(&torrent.info), Some((PieceIndex(3), true)));
+    }
+}
