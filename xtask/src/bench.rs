@@ -1,5 +1,7 @@
 //! Measuring skep beside its peers, with the scripts of bench/peers: the same code measures all of
-//! them in the same run. Prints the medians; `--keep FILE` appends the raw JSON lines.
+//! them in the same run. Prints the medians; `--keep FILE` appends the raw JSON lines. `--meta v2` or
+//! `--meta hybrid` moves and checks torrents of that kind, `--dir DIR` has the content there rather than in
+//! memory, `--piece KIB` gives the piece length.
 
 use std::{
     fs::{self, File},
@@ -16,12 +18,26 @@ const BENCHES: &[(&str, &[&str])] = &[
     ("create", &["$PY", "h1_create.py", "REPS"]),
     ("recheck", &["$PY", "h3_recheck.py", "REPS"]),
     ("transfer", &["$PY", "h2_transfer.py", "all", "all", "REPS"]),
+    ("swarm", &["$PY", "h4_swarm.py", "all", "8", "REPS"]),
     ("ledger", &["$PY", "h9_ledger.py", "REPS"]),
 ];
 
 /// Seeder and leecher, without --all: of the peers that interoperation tests install anyway.
 const PAIRS: &str = "libtorrent:libtorrent skep:skep libtorrent:skep skep:libtorrent \
                      libtorrent:aria2 skep:aria2";
+
+/// The same for torrents that only libtorrent and skep know.
+const PAIRS_V2: &str = "libtorrent:libtorrent skep:skep libtorrent:skep skep:libtorrent";
+
+/// Who takes part, without --all.
+fn clients(bench: &str, meta: &str) -> &'static str {
+    match (bench, meta) {
+        ("swarm", "v1") => "skep libtorrent aria2",
+        (_, "v1") => "skep skep-1core libtorrent libtorrent-hash2 transmission aria2",
+        ("swarm", _) => "skep libtorrent",
+        _ => "skep skep-1core libtorrent libtorrent-hash2",
+    }
+}
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let value = |name: &str| {
@@ -30,6 +46,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     let reps = value("--reps").unwrap_or_else(|| "3".into());
     let mib = value("--mib").unwrap_or_else(|| "1024".into());
+    let meta = value("--meta").unwrap_or_else(|| "v1".into());
+    let piece_kib = value("--piece").unwrap_or_else(|| "1024".into());
     let all = args.iter().any(|arg| arg == "--all");
     let names: Vec<&String> = args
         .iter()
@@ -70,15 +88,20 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         let mut command: Command = shell::command("bash", &["-c", &line]);
         if !all {
             command
-                .env("CLIENTS", "skep skep-1core libtorrent transmission aria2")
-                .env("PAIRS", PAIRS);
+                .env("CLIENTS", clients(name, &meta))
+                .env("PAIRS", if meta == "v1" { PAIRS } else { PAIRS_V2 });
         }
         let out = File::options()
             .create(true)
             .append(true)
             .open(&keep)
             .with_context(|| format!("open {}", keep.display()))?;
+        if let Some(dir) = value("--dir") {
+            command.env("BENCH_DIR", shell::root().join(dir));
+        }
         command
+            .env("META", &meta)
+            .env("PIECE_KIB", &piece_kib)
             .env("SIZE_MIB", &mib)
             .env("NET", "10.77")
             .env("SKEP", shell::root().join("target/release/skep"))

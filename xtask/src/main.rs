@@ -21,8 +21,9 @@ usage: cargo xtask TASK
   tidy                       layering, file sizes and the other rules of docs/style.md
   docs [--check]             write the generated pages of docs/ (or check that they are current)
   fuzz [TARGET] [SECONDS]    fuzz one target or all of them, 10 s each
-  bench [NAME...] [--reps N] [--mib N] [--all] [--keep FILE]
-                             measure skep beside its peers: create recheck transfer ledger
+  bench [NAME...] [--reps N] [--mib N] [--meta v1|v2|hybrid] [--piece KIB] [--dir DIR] [--all] [--keep FILE]
+                             measure skep beside its peers: create recheck transfer swarm ledger
+                             --dir: content there (a disk, say) instead of in memory
                              --all: also the peers that take long to build (rqbit, imdl, ...)
 ";
 
