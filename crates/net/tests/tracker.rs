@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -15,10 +15,16 @@ use skep_net::{
     },
 };
 use skep_proto::tracker::client::{AnnouncerConfig, Event, Mode, Transfer};
-use skep_wire::{InfoHash, PeerId, tracker::AnnounceEvent};
+use skep_wire::{
+    InfoHash, PeerId,
+    tracker::{
+        AnnounceEvent,
+        udp::{Request, TransactionId},
+    },
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
 };
 
 const TORRENT: InfoHash = InfoHash([0x5e; 20]);
@@ -160,6 +166,96 @@ async fn tracker_with_both_ip_versions_is_announced_to_over_both() {
             );
         }
     }
+}
+
+/// The tracker serves all addresses of the machine; whom a client asks, it hears from. By its route
+/// every one of these answers would come from 127.0.0.1.
+#[tokio::test]
+async fn wildcard_address_answers_from_the_address_that_was_asked() {
+    let server = start("udp", "0.0.0.0:0");
+    let port = server.udp_addrs()[0].port();
+    for (last, from) in [(5_u8, 9_u8), (6, 9), (1, 1), (200, 3)] {
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, from), 0))
+            .await
+            .unwrap();
+        let tracker = SocketAddr::from(([127, 0, 0, last], port));
+        let connection = exchange(&socket, tracker, &connect(last.into())).await;
+        assert_eq!(
+            connection[..8],
+            [&[0; 4][..], &u32::from(last).to_be_bytes()].concat()
+        );
+    }
+    let server = start("udp", "[::]:0");
+    let tracker = SocketAddr::from((Ipv6Addr::LOCALHOST, server.udp_addrs()[0].port()));
+    let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+    assert_eq!(
+        exchange(&socket, tracker, &connect(7)).await[..8],
+        [0, 0, 0, 0, 0, 0, 0, 7]
+    );
+}
+
+/// A whole announce against a wildcard address, from a client that minds where answers come from.
+#[tokio::test]
+async fn client_announces_to_any_address_of_a_wildcard_server() {
+    let server = start("udp", "0.0.0.0:0");
+    let port = server.udp_addrs()[0].port();
+    let mut client = TrackerClient::start(TrackerClientConfig {
+        announcer: AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001),
+        tiers: vec![vec![format!("udp://127.0.0.77:{port}")]],
+        bind: "127.0.0.2".parse().unwrap(),
+        resolver: Arc::new(SystemResolver::new()),
+        clock: RunClock::start(),
+        seed: 1,
+        transfer: Transfer::default(),
+    });
+    assert_eq!(announced(&mut client).await.0, AnnounceEvent::Started);
+    client.stopped().await;
+    assert_eq!(server.stats().counts.announces, 2);
+}
+
+/// Datagrams that the system joins, as they are of one length and sender, are requests each.
+#[tokio::test]
+async fn datagrams_that_arrive_joined_are_answered_each() {
+    let server = start("udp", "127.0.0.1:0");
+    let socket = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let state = quinn_udp::UdpSocketState::new((&socket).into()).unwrap();
+    let count = state.max_gso_segments().min(8) as u32;
+    let contents: Vec<u8> = (0..count).flat_map(connect).collect();
+    let transmit = quinn_udp::Transmit {
+        destination: server.udp_addrs()[0],
+        ecn: None,
+        contents: &contents,
+        segment_size: Some(16),
+        src_ip: None,
+    };
+    socket.writable().await.unwrap();
+    state.try_send((&socket).into(), &transmit).unwrap();
+    for transaction in 0..count {
+        let mut reply = [0; 64];
+        let receive = tokio::time::timeout(Duration::from_secs(10), socket.recv(&mut reply));
+        assert_eq!(receive.await.unwrap().unwrap(), 16);
+        assert_eq!(reply[4..8], transaction.to_be_bytes());
+    }
+    assert_eq!(server.stats().counts.connects, u64::from(count));
+}
+
+/// A connect request (BEP 15).
+fn connect(transaction: u32) -> Vec<u8> {
+    let mut request = Vec::new();
+    let transaction = TransactionId(transaction);
+    Request::Connect { transaction }.encode(&mut request);
+    request
+}
+
+/// Asks and waits for the answer, which must come from where the question went.
+async fn exchange(socket: &UdpSocket, tracker: SocketAddr, request: &[u8]) -> Vec<u8> {
+    socket.send_to(request, tracker).await.unwrap();
+    let mut reply = vec![0; 2_048];
+    let receive = tokio::time::timeout(Duration::from_secs(10), socket.recv_from(&mut reply));
+    let (len, from) = receive.await.expect("an answer within 10 s").unwrap();
+    assert_eq!(from, tracker);
+    reply.truncate(len);
+    reply
 }
 
 /// Any name has these addresses.

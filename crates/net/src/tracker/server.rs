@@ -187,7 +187,9 @@ impl TrackerServer {
                 addr,
                 error,
             };
-            let socket = bind_udp(addr).map_err(failed)?;
+            let socket = bind_udp(addr)
+                .and_then(udp::Datagrams::new)
+                .map_err(failed)?;
             handle.udp.push(socket.local_addr().map_err(failed)?);
             handle
                 .tasks

@@ -24,6 +24,7 @@ const PORT: u16 = 6969;
 /// all addresses.
 ///
 /// Peers are listed under the address that they announce from, whatever they say of themselves.
+/// Answers come from the address that was asked, also where it listens on all of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Serve HTTP here, for example 127.0.0.1:6969 or [::]:6969; may be repeated. Port 0 lets the
