@@ -11,6 +11,7 @@ pub mod judge;
 pub mod layout;
 pub mod moving;
 pub mod resume;
+pub mod tree;
 pub mod writer;
 
 use std::path::{Path, PathBuf};

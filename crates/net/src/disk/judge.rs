@@ -224,7 +224,7 @@ pub(super) fn read(files: &mut Files, offset: u64, part: &mut [u8]) -> Result<()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{collections::HashMap, sync::Arc};
 
     use skep_hash::sha1;
@@ -240,19 +240,20 @@ mod tests {
         session::Place,
     };
 
-    const PIECE_LEN: u32 = 4 * BLOCK_LEN;
+    pub(in crate::disk) const PIECE_LEN: u32 = 4 * BLOCK_LEN;
 
     /// Three files that need pieces of every kind: some whole ones and a short one, one block and a bit,
     /// a few bytes.
-    const LENS: [u64; 4] = [2 * PIECE_LEN as u64 + 20_000, 0, BLOCK_LEN as u64 + 1, 77];
+    pub(in crate::disk) const LENS: [u64; 4] =
+        [2 * PIECE_LEN as u64 + 20_000, 0, BLOCK_LEN as u64 + 1, 77];
 
-    fn bytes_of(file: usize) -> Vec<u8> {
+    pub(in crate::disk) fn bytes_of(file: usize) -> Vec<u8> {
         (0..LENS[file])
             .map(|n| (n * 31 / 7 + file as u64 * 5) as u8)
             .collect()
     }
 
-    fn torrent(version: Version) -> Metainfo {
+    pub(in crate::disk) fn torrent(version: Version) -> Metainfo {
         let file = |n: usize| {
             let leaves: Vec<_> = bytes_of(n)
                 .chunks(BLOCK_LEN as usize)
@@ -318,7 +319,7 @@ mod tests {
     const VERSIONS: [Version; 3] = [Version::V1, Version::V2, Version::Hybrid];
 
     /// The files of the torrent in a folder, whole.
-    fn written(torrent: &Metainfo, dir: &std::path::Path) -> Files {
+    pub(in crate::disk) fn written(torrent: &Metainfo, dir: &std::path::Path) -> Files {
         for n in 0..LENS.len() {
             std::fs::create_dir_all(dir.join("t")).expect("created");
             std::fs::write(dir.join(format!("t/{n}")), bytes_of(n)).expect("written");
