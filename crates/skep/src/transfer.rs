@@ -4,7 +4,6 @@ mod notes;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -92,15 +91,18 @@ pub(crate) fn run(
     let hear = {
         let trouble = trouble.clone();
         move |happened: Happened| {
-            let now = match &happened.what {
-                What::DiskFailed { path, .. } => Some(Some(Trouble::Write(path.clone()))),
-                What::MoveFailed { reason } => Some(Some(Trouble::Move(reason.clone()))),
-                What::DiskRecovered => Some(None),
-                _ => None,
-            };
-            if let Some(now) = now {
-                *trouble.lock().expect("nobody panics with it") = now;
+            let mut trouble = trouble.lock().expect("nobody panics with it");
+            match &happened.what {
+                // The first is kept: where there is no room for a piece, there is none for the resume
+                // file either.
+                What::DiskFailed { reason, .. } if trouble.is_none() => {
+                    *trouble = Some(Trouble::Write(reason.clone()));
+                }
+                What::MoveFailed { reason } => *trouble = Some(Trouble::Move(reason.clone())),
+                What::DiskRecovered => *trouble = None,
+                _ => {}
             }
+            drop(trouble);
             notes.tell(&happened);
         }
     };
@@ -114,10 +116,10 @@ pub(crate) fn run(
     report(&name, purpose, &ended, began.elapsed(), trouble)
 }
 
-/// What the disk refused last.
+/// What the disk refused, and why.
 enum Trouble {
-    /// Writing this file.
-    Write(PathBuf),
+    /// Writing a file.
+    Write(String),
     /// Moving the content.
     Move(String),
 }
@@ -224,12 +226,10 @@ fn report(
             Ok(Outcome::Done)
         }
         Purpose::Get(_) => {
-            if let Some(Trouble::Write(path)) = trouble {
-                return Err(CmdError::surroundings(anyhow!(
-                    "{name}: not complete: {} could not be written",
-                    path.display()
-                ))
-                .hint("make room, then run the same command again: what was fetched is kept"));
+            if let Some(Trouble::Write(reason)) = trouble {
+                let error = anyhow!("{name}: not complete: {reason}");
+                return Err(CmdError::surroundings(error)
+                    .hint("make room, then run the same command again: what was fetched is kept"));
             }
             ui::print(format!(
                 "{name}: not complete, {} of {}\n",

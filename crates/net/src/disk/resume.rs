@@ -127,13 +127,22 @@ pub fn save(
     let fresh = path.with_extension("skep-resume.new");
     // What lies there is the rest of a run that was killed, or a trap; it is not written through.
     let _ = std::fs::remove_file(&fresh);
-    let mut file = File::create_new(&fresh).map_err(DiskError::io("create", &fresh))?;
-    file.write_all(&bytes)
-        .map_err(DiskError::io("write", &fresh))?;
-    file.sync_all().map_err(DiskError::io("sync", &fresh))?;
-    std::fs::rename(&fresh, path).map_err(DiskError::io("replace", path))?;
+    let written = write_new(&fresh, &bytes)
+        .and_then(|()| std::fs::rename(&fresh, path).map_err(DiskError::io("replace", path)));
+    if written.is_err() {
+        // On a full disk not even its name should stay.
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     sync_dir(dir.unwrap_or(Path::new(".")))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let mut file = File::create_new(path).map_err(DiskError::io("create", path))?;
+    file.write_all(bytes)
+        .map_err(DiskError::io("write", path))?;
+    file.sync_all().map_err(DiskError::io("sync", path))
 }
 
 /// Removes the resume file, if there is one.

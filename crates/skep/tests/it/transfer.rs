@@ -4,8 +4,8 @@ use std::{path::Path, process::Stdio};
 
 use crate::support::{Running, done, interrupt, line_with, run, seeder, skep, wait_until};
 
-const SIZE: u64 = 61 * PIECE;
-const PIECE: u64 = 65_536;
+pub(crate) const SIZE: u64 = 61 * PIECE;
+pub(crate) const PIECE: u64 = 65_536;
 
 /// Kills a download again and again at odd moments. Each time, what was there before the kill is
 /// still there, and the last run receives only what was missing.
@@ -77,7 +77,8 @@ fn interrupted_download_ends_cleanly_and_says_how_far_it_came() {
     assert!(dir.path().join("out/t.skep-resume").exists());
 }
 
-fn content(dir: &Path) {
+/// Makes `t` and its torrent.
+pub(crate) fn content(dir: &Path) {
     let bytes: Vec<u8> = (0..SIZE)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
@@ -86,7 +87,7 @@ fn content(dir: &Path) {
 }
 
 /// Bytes in the pieces of `out/t` that are what they should be.
-fn bytes_right(dir: &Path) -> u64 {
+pub(crate) fn bytes_right(dir: &Path) -> u64 {
     if !dir.join("out/t").exists() {
         return 0;
     }
