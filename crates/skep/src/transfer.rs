@@ -19,6 +19,8 @@ use skep_net::{
 };
 
 use self::notes::Notes;
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{
     progress,
     ui::{self, CmdError, Context, Outcome},
@@ -131,16 +133,17 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
         .build()
         .map_err(CmdError::surroundings)?;
     runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .map_err(CmdError::surroundings)?;
+        // Both live as long as the loop: a signal that comes together with something else is heard in
+        // the next round, where one that is listened for anew each time would be lost.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(CmdError::surroundings)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(CmdError::surroundings)?;
         let mut interrupted = false;
         let mut stats = session.watch();
         loop {
             tokio::select! {
                 changed = stats.changed() => if changed.is_err() { return Ok(()) },
                 () = tokio::time::sleep(progress::REDRAW) => {}
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.map_err(CmdError::surroundings)?;
+                _ = interrupt.recv() => {
                     if interrupted {
                         return Err(CmdError::surroundings(anyhow!("interrupted twice, ended at once"))
                             .hint("what is on the disk is checked when you start again"));
