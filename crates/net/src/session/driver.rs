@@ -429,7 +429,7 @@ impl Running {
                     Some(command) => self.obey(command).await,
                 },
                 Some(report) = self.reports.recv() => self.report(report),
-                peers = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
+                (_, peers) = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
                     core.torrent.handle_candidates(Source::Tracker, &peers, now);
                 }),
                 _ = tick.tick() => {
