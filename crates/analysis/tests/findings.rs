@@ -7,7 +7,7 @@ mod synthetic;
 use skep_analysis::{Findings, finding::Endpoint, rule::presence::RULE};
 use skep_evidence::{
     grade::Grade,
-    journal::{ConnectFailure, EndKind},
+    journal::{ConnId, ConnectFailure, EndKind},
     record::{Body, ClaimKind, CloseKind},
 };
 use skep_wire::{Moment, Said};
@@ -72,6 +72,36 @@ fn statements_from_a_ledger_say_recorded_and_never_sent() {
         dead.statement,
         "127.0.9.1:6881 was named, and nothing is recorded to have come from it"
     );
+}
+
+/// The sentence on claims and the share beside it are of one record: the last that names a number.
+#[test]
+fn a_statement_on_claims_is_of_the_last_one() {
+    let mut made = Made::new();
+    made.at(1)
+        .reached(0, "127.0.2.1:1")
+        .joined(0, "client")
+        .claims(0, 1);
+    let statement = |made: &Made| {
+        let findings = Findings::of(&made.records);
+        endpoint(&findings, "127.0.2.1:1").statement.clone()
+    };
+    let said = |pieces: &str| {
+        format!("127.0.2.1:1 recorded as claimed, {pieces} by its own account, not replayed here")
+    };
+    assert_eq!(statement(&made), said("1 piece"));
+    made.at(2).has(0, 5, 2, Moment::from_millis(1));
+    assert_eq!(statement(&made), said("2 pieces"));
+    made.at(3).push(Body::ClaimedSet {
+        conn: ConnId(0),
+        how: ClaimKind::UploadOnly,
+        pieces: 0,
+        share_ppm: 0,
+        gained: 0,
+        since: None,
+        source: source(13),
+    });
+    assert_eq!(statement(&made), said("2 pieces"));
 }
 
 /// A connection that we keep open while nothing comes shows no presence: the interval ends with the

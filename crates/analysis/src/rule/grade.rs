@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use skep_evidence::{
     grade::{Claimed, Delivered, Grade, Joined, Reached, Recorded, Sentences, Verified, Whole},
-    record::Body,
+    record::{Body, ClaimKind},
 };
 use skep_wire::Derived;
 
@@ -72,18 +72,36 @@ pub fn highest(records: &[Indexed<'_>]) -> Derived<Grade> {
     RULE.derive(grade, inputs)
 }
 
-/// What may be said of an endpoint from the ledger alone, by the record that [`highest`] found.
+/// What may be said of an endpoint from the ledger alone, by the record that [`highest`] found. Of claims
+/// the last one speaks: it is the share that stands beside the sentence.
 pub fn statement(
     endpoint: SocketAddr,
     records: &[Indexed<'_>],
     highest: &Derived<Grade>,
 ) -> String {
     let of = |index: &u64| records.iter().rposition(|entry| entry.index == *index);
-    let place = highest.inputs.first().and_then(of);
+    let first = highest.inputs.first().and_then(of);
+    let place = match highest.value {
+        Grade::Claimed => records.iter().rposition(claims_pieces).or(first),
+        Grade::Listed
+        | Grade::Reached
+        | Grade::Joined
+        | Grade::Delivered
+        | Grade::Verified
+        | Grade::Whole => first,
+    };
     let said = place.and_then(|place| recorded(&records[..=place], highest.value));
     said.unwrap_or_else(|| {
         format!("{endpoint} was named, and nothing is recorded to have come from it")
     })
+}
+
+/// Whether a record says how many pieces it claims: that it only uploads says nothing of that.
+fn claims_pieces(entry: &Indexed<'_>) -> bool {
+    let body = &entry.record.body;
+    let is_set = |how: &ClaimKind| *how != ClaimKind::UploadOnly;
+    matches!(body, Body::ClaimedGain { .. })
+        || matches!(body, Body::ClaimedSet { how, .. } if is_set(how))
 }
 
 /// The sentence of the last of `records`, by way of the record that its connection stood.

@@ -178,6 +178,7 @@ impl<G: Sentences> Recorded<G> {
     pub fn shows(&self) -> String {
         let said = match self.fact {
             Fact::None => String::new(),
+            Fact::Claim { pieces: 1 } => ", 1 piece by its own account".into(),
             Fact::Claim { pieces } => format!(", {pieces} pieces by its own account"),
             Fact::Block(block) => format!(", {} bytes of piece {}", block.len, block.piece.0),
             Fact::Piece { piece, .. } => format!(", piece {}", piece.0),
