@@ -13,7 +13,36 @@
 //!
 //! [`Engine`] is the machine code that does the work. Which one was chosen changes no digest.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod engine;
+#[cfg(target_arch = "x86_64")]
+mod rounds;
+mod schedule;
+#[cfg(target_arch = "x86_64")]
+mod sha_ni;
+
+use std::iter;
+
 use crate::{Sha1, Sha1Digest, Sha256, Sha256Digest};
+use engine::Code;
+pub use engine::Engine;
+use schedule::Job;
+use sealed::Compress as _;
+
+/// Lanes of the widest code.
+const LANES_MAX: usize = 16;
+
+/// Messages whose states and padded ends are held at once: a few ten KiB, however many there are.
+const MESSAGES_AT_ONCE: usize = 256;
+
+/// The states of all lanes: one row a word, one column a lane.
+type Rows<const WORDS: usize> = [[u32; LANES_MAX]; WORDS];
+
+/// What each lane hashes next.
+type Blocks<'b> = [&'b [[u8; 64]]; LANES_MAX];
 
 /// The two hashes, by the types of their single streams: [`Sha1`] and [`Sha256`].
 pub trait Algorithm: sealed::Compress {}
@@ -26,13 +55,27 @@ mod sealed {
     /// section 5.1.1).
     pub trait Compress: Sized {
         /// The running state.
-        type State: Copy;
+        type State: Copy + AsRef<[u32]> + AsMut<[u32]>;
         /// What comes out.
         type Digest: Copy;
         /// The state before the first block.
         const START: Self::State;
+        /// The states of all lanes, word by word.
+        type Rows: AsMut<[[u32; super::LANES_MAX]]>;
+        /// Rows of zeroes.
+        const ROWS: Self::Rows;
         /// Takes `blocks` into `state`, one after the other.
         fn compress(state: &mut Self::State, blocks: &[[u8; 64]]);
+        /// The code that pays for `live` streams; none if they go one after the other.
+        fn code(engine: super::Engine, live: usize) -> Option<super::Code>;
+        /// Takes the next `count` blocks of each of the first `live` lanes into its column of `rows`.
+        fn run(
+            code: super::Code,
+            live: usize,
+            rows: &mut Self::Rows,
+            blocks: &super::Blocks<'_>,
+            count: usize,
+        );
         /// The state after the last block as the digest's bytes.
         fn digest(state: &Self::State) -> Self::Digest;
     }
@@ -40,6 +83,8 @@ mod sealed {
 
 impl sealed::Compress for Sha1 {
     type State = [u32; 5];
+    type Rows = Rows<5>;
+    const ROWS: Rows<5> = [[0; LANES_MAX]; 5];
     type Digest = Sha1Digest;
     const START: [u32; 5] = [
         0x6745_2301,
@@ -53,6 +98,14 @@ impl sealed::Compress for Sha1 {
         sha1::block_api::compress(state, blocks);
     }
 
+    fn code(engine: Engine, live: usize) -> Option<Code> {
+        engine.sha1(live)
+    }
+
+    fn run(code: Code, live: usize, rows: &mut Rows<5>, blocks: &Blocks<'_>, count: usize) {
+        code.run_sha1(live, rows, blocks, count);
+    }
+
     fn digest(state: &[u32; 5]) -> Sha1Digest {
         let mut out = [0; 20];
         for (four, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(state) {
@@ -64,6 +117,8 @@ impl sealed::Compress for Sha1 {
 
 impl sealed::Compress for Sha256 {
     type State = [u32; 8];
+    type Rows = Rows<8>;
+    const ROWS: Rows<8> = [[0; LANES_MAX]; 8];
     type Digest = Sha256Digest;
     const START: [u32; 8] = [
         0x6a09_e667,
@@ -78,6 +133,14 @@ impl sealed::Compress for Sha256 {
 
     fn compress(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
         sha2::block_api::compress256(state, blocks);
+    }
+
+    fn code(engine: Engine, live: usize) -> Option<Code> {
+        engine.sha256(live)
+    }
+
+    fn run(code: Code, live: usize, rows: &mut Rows<8>, blocks: &Blocks<'_>, count: usize) {
+        code.run_sha256(live, rows, blocks, count);
     }
 
     fn digest(state: &[u32; 8]) -> Sha256Digest {
@@ -125,48 +188,15 @@ pub fn finish_each<H: Algorithm>(streams: Vec<Stream<H>>) -> Vec<H::Digest> {
     Engine::best().finish_each(streams)
 }
 
-/// The machine code that hashes. A value of it exists only where this machine can run it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Engine(Kind);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// One stream after the other, by the kept crates (SHA-NI where there is one).
-    Single,
-}
-
 impl Engine {
-    /// The fastest that this machine has.
-    pub fn best() -> Self {
-        Self(Kind::Single)
-    }
-
-    /// All that this machine has, to compare them.
-    pub fn all() -> Vec<Self> {
-        vec![Self(Kind::Single)]
-    }
-
-    /// A name for reports.
-    pub fn name(self) -> &'static str {
-        match self.0 {
-            Kind::Single => "single stream",
-        }
-    }
-
     /// See [`sha1_each`].
     pub fn sha1_each(self, messages: &[&[u8]]) -> Vec<Sha1Digest> {
-        messages
-            .iter()
-            .map(|message| crate::sha1(message))
-            .collect()
+        self.each::<Sha1>(messages)
     }
 
     /// See [`sha256_each`].
     pub fn sha256_each(self, messages: &[&[u8]]) -> Vec<Sha256Digest> {
-        messages
-            .iter()
-            .map(|message| crate::sha256(message))
-            .collect()
+        self.each::<Sha256>(messages)
     }
 
     /// See [`sha256_blocks`].
@@ -175,32 +205,95 @@ impl Engine {
     ///
     /// If `block_len` is 0.
     pub fn sha256_blocks(self, bytes: &[u8], block_len: usize) -> Vec<Sha256Digest> {
-        bytes.chunks(block_len).map(crate::sha256).collect()
+        let blocks: Vec<&[u8]> = bytes.chunks(block_len).collect();
+        self.each::<Sha256>(&blocks)
     }
 
     /// See [`sha256_pairs`].
     pub fn sha256_pairs(self, pairs: &[[Sha256Digest; 2]]) -> Vec<Sha256Digest> {
-        pairs
-            .iter()
-            .map(|[left, right]| {
-                let mut both = [0; 64];
-                both[..32].copy_from_slice(&left.0);
-                both[32..].copy_from_slice(&right.0);
-                crate::sha256(&both)
-            })
-            .collect()
+        let mut digests = Vec::with_capacity(pairs.len());
+        let (end, _) = padded(&[], 64);
+        for pairs in pairs.chunks(MESSAGES_AT_ONCE) {
+            let messages: Vec<_> = pairs
+                .iter()
+                .map(|[left, right]| {
+                    let mut both = [0; 64];
+                    both[..32].copy_from_slice(&left.0);
+                    both[32..].copy_from_slice(&right.0);
+                    [both, end[0]]
+                })
+                .collect();
+            self.compress::<Sha256>(
+                iter::repeat_n(Sha256::START, pairs.len())
+                    .zip(messages.iter().map(|blocks| &blocks[..])),
+                &mut digests,
+            );
+        }
+        digests
     }
 
     /// See [`update_each`].
     pub fn update_each<H: Algorithm>(self, parts: &mut [(&mut Stream<H>, &[u8])]) {
-        for (stream, bytes) in parts {
-            stream.update(bytes);
+        let mut jobs = Vec::with_capacity(parts.len());
+        for (stream, bytes) in parts.iter_mut() {
+            let (blocks, rest) = stream.fill(bytes).as_chunks();
+            stream.keep(blocks.len(), rest);
+            jobs.push(Job {
+                state: stream.state,
+                blocks,
+            });
+        }
+        schedule::run::<H>(self, &mut jobs);
+        for ((stream, _), job) in parts.iter_mut().zip(jobs) {
+            stream.state = job.state;
         }
     }
 
     /// See [`finish_each`].
     pub fn finish_each<H: Algorithm>(self, streams: Vec<Stream<H>>) -> Vec<H::Digest> {
-        streams.into_iter().map(Stream::finish).collect()
+        let ends: Vec<_> = streams
+            .iter()
+            .map(|stream| padded(&stream.tail[..stream.held()], stream.len))
+            .collect();
+        let mut digests = Vec::with_capacity(streams.len());
+        let ends = ends.iter().map(|(blocks, count)| &blocks[..*count]);
+        self.compress::<H>(
+            streams.iter().map(|stream| stream.state).zip(ends),
+            &mut digests,
+        );
+        digests
+    }
+
+    /// The digests of whole messages.
+    fn each<H: Algorithm>(self, messages: &[&[u8]]) -> Vec<H::Digest> {
+        let mut digests = Vec::with_capacity(messages.len());
+        for messages in messages.chunks(MESSAGES_AT_ONCE) {
+            let mut jobs = Vec::with_capacity(messages.len());
+            let mut ends = Vec::with_capacity(messages.len());
+            for message in messages {
+                let (blocks, rest) = message.as_chunks();
+                jobs.push(Job {
+                    state: H::START,
+                    blocks,
+                });
+                ends.push(padded(rest, message.len() as u64));
+            }
+            schedule::run::<H>(self, &mut jobs);
+            let ends = ends.iter().map(|(blocks, count)| &blocks[..*count]);
+            self.compress::<H>(jobs.iter().map(|job| job.state).zip(ends), &mut digests);
+        }
+        digests
+    }
+
+    /// Appends the digests of states after the blocks that end their messages.
+    fn compress<'b, H: Algorithm>(
+        self,
+        ends: impl Iterator<Item = (H::State, &'b [[u8; 64]])>,
+        digests: &mut Vec<H::Digest>,
+    ) {
+        let mut jobs: Vec<_> = ends.map(|(state, blocks)| Job { state, blocks }).collect();
+        schedule::run::<H>(self, &mut jobs);
+        digests.extend(jobs.iter().map(|job| H::digest(&job.state)));
     }
 }
 

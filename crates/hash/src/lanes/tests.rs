@@ -22,6 +22,13 @@ fn vectors() -> Vec<(Vec<u8>, &'static str, &'static str)> {
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
         ),
         (
+            b"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmn\
+              hijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu"
+                .to_vec(),
+            "a49b2446a02c645bf419f995b67091253a04a259",
+            "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1",
+        ),
+        (
             vec![b'a'; 1_000_000],
             "34aa973cd4c4daa4f61eeb2bdbad27316534016f",
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
@@ -78,6 +85,41 @@ fn every_length_around_the_blocks_borders_is_padded_as_the_reference_does() {
                 engine.name()
             );
         }
+    }
+}
+
+/// As many streams of one length as make an engine take each of its codes, and each number of lanes
+/// that stay idle in it; the messages lie at odd places.
+#[test]
+fn any_number_of_streams_is_hashed_alike() {
+    let bytes = noise(40 * 1000, 11);
+    for engine in Engine::all() {
+        for count in 0..=35 {
+            let messages: Vec<&[u8]> = (0..count).map(|n| &bytes[n * 1001..][..999]).collect();
+            let sha1: Vec<_> = messages.iter().map(|bytes| crate::sha1(bytes)).collect();
+            let sha256: Vec<_> = messages.iter().map(|bytes| crate::sha256(bytes)).collect();
+            assert_eq!(engine.sha1_each(&messages), sha1, "{}", engine.name());
+            assert_eq!(engine.sha256_each(&messages), sha256, "{}", engine.name());
+        }
+    }
+}
+
+/// A machine of the build's kind has what its name says: a test on it that left out the fast code
+/// would prove nothing about it.
+#[test]
+fn every_code_that_the_machine_has_is_among_the_engines() {
+    let names: Vec<_> = Engine::all().into_iter().map(Engine::name).collect();
+    assert_eq!(names[0], "one by one");
+    assert_eq!(*names.last().expect("one at least"), Engine::best().name());
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has_avx512 = std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512vl");
+        let has_sha = std::arch::is_x86_feature_detected!("sha");
+        let has_avx2 = std::arch::is_x86_feature_detected!("avx2");
+        assert_eq!(names.contains(&"AVX-512"), has_avx512, "{names:?}");
+        assert_eq!(names.contains(&"AVX2"), has_avx2, "{names:?}");
+        assert_eq!(names.contains(&"SHA-NI"), has_sha, "{names:?}");
     }
 }
 
