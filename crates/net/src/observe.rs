@@ -36,6 +36,10 @@ pub use clock::UNKNOWN_ERROR_US;
 use driver::Driver;
 use sockets::{Sockets, Word};
 
+/// How many torrents one run watches: the first record of a run names each by 32 bytes, and a record
+/// has at most 65,535, of which three texts take up to 6 KiB.
+pub const TARGETS_MAX: usize = 1_800;
+
 /// What a run is to do.
 #[derive(Debug, Clone)]
 pub struct ObserveOptions {
@@ -140,6 +144,14 @@ pub enum ObserveError {
     /// No torrent was given.
     #[error("no torrent to watch")]
     NoTarget,
+    /// More torrents than [`TARGETS_MAX`].
+    #[error("{got} torrents, one run watches at most {limit}")]
+    TooManyTargets {
+        /// How many.
+        got: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A torrent file does not parse.
     #[error("torrent {}: {error}", number + 1)]
     Torrent {
@@ -302,6 +314,10 @@ impl Drop for ObserveRun {
 fn targets(torrents: &[Vec<u8>]) -> Result<Vec<Target>, ObserveError> {
     if torrents.is_empty() {
         return Err(ObserveError::NoTarget);
+    }
+    if torrents.len() > TARGETS_MAX {
+        let (got, limit) = (torrents.len(), TARGETS_MAX);
+        return Err(ObserveError::TooManyTargets { got, limit });
     }
     let mut targets: Vec<Target> = Vec::new();
     for (number, bytes) in torrents.iter().enumerate() {

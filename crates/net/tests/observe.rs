@@ -16,7 +16,7 @@ use skep_evidence::{
 use skep_net::{
     create,
     disk::check::Watch,
-    observe::{ObserveError, ObserveOptions, ObservePlan, ObserveRun},
+    observe::{ObserveError, ObserveOptions, ObservePlan, ObserveRun, TARGETS_MAX},
     session::{Purpose, SeedUntil, Session, SessionConfig},
     store::ObservationReader,
     tracker::{TrackerConfig, TrackerServer},
@@ -198,6 +198,14 @@ fn what_cannot_start_says_why() {
         }
     ));
 
+    let mut many = options(&folder, torrent.clone());
+    many.torrents = (0..=TARGETS_MAX).map(tiny).collect();
+    assert!(matches!(
+        error(many),
+        ObserveError::TooManyTargets { got, .. } if got == TARGETS_MAX + 1
+    ));
+    assert!(!folder.exists(), "nothing is written before");
+
     let broken = options(&folder, b"de".to_vec());
     assert!(matches!(
         error(broken),
@@ -216,6 +224,30 @@ fn what_cannot_start_says_why() {
     );
     run.stop();
     run.wait().expect("it ends");
+}
+
+/// The first record of a run names every torrent, and has room for all that are allowed.
+#[test]
+fn as_many_swarms_as_allowed_are_watched() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let folder = dir.path().join("observation");
+    let mut most = options(&folder, tiny(0));
+    most.torrents = (0..TARGETS_MAX).map(tiny).collect();
+    let run = ObserveRun::start(most).expect("it starts");
+    run.stop();
+    let summary = run.wait().expect("it ends");
+    assert!(summary.counts.records > TARGETS_MAX as u64);
+}
+
+/// The n-th torrent of five bytes.
+fn tiny(n: usize) -> Vec<u8> {
+    let name = format!("content {n}");
+    let pieces = "7".repeat(20);
+    format!(
+        "d4:infod6:lengthi5e4:name{}:{name}12:piece lengthi16384e6:pieces20:{pieces}ee",
+        name.len()
+    )
+    .into_bytes()
 }
 
 fn options(folder: &Path, torrent: Vec<u8>) -> ObserveOptions {

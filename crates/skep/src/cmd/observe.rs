@@ -235,9 +235,10 @@ fn report(summary: &ObserveSummary, folder: &Path) -> String {
 
 fn explain(error: ObserveError, folder: &Path) -> CmdError {
     match error {
-        ObserveError::NoTarget | ObserveError::Torrent { .. } | ObserveError::SameTarget { .. } => {
-            CmdError::usage(error)
-        }
+        ObserveError::NoTarget
+        | ObserveError::TooManyTargets { .. }
+        | ObserveError::Torrent { .. }
+        | ObserveError::SameTarget { .. } => CmdError::usage(error),
         ObserveError::Bind { .. } => {
             CmdError::surroundings(error).hint("choose another address or port with --listen")
         }
