@@ -10,9 +10,11 @@ use std::{
 
 use skep_evidence::{
     capture::packet_at,
+    clock::UtcInterval,
     journal::{Entries, Entry, Input},
-    record::{Body, Record},
+    record::{Body, RECORD_BYTES_MAX, Record, TEXT_BYTES_MAX},
 };
+use skep_hash::sha256;
 use skep_net::{
     create,
     disk::check::Watch,
@@ -22,7 +24,10 @@ use skep_net::{
     tracker::{TrackerConfig, TrackerServer},
 };
 use skep_observe::{Config, Replay, Target};
-use skep_wire::metainfo::{Draft, Metainfo};
+use skep_wire::{
+    Moment,
+    metainfo::{Draft, Metainfo},
+};
 
 const OBSERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 41, 1));
 
@@ -226,17 +231,32 @@ fn what_cannot_start_says_why() {
     run.wait().expect("it ends");
 }
 
-/// The first record of a run names every torrent, and has room for all that are allowed.
+/// The first record of a run names every torrent, and has room for all that are allowed beside texts of
+/// any length.
 #[test]
-fn as_many_swarms_as_allowed_are_watched() {
-    let dir = tempfile::tempdir().expect("temporary folder");
-    let folder = dir.path().join("observation");
-    let mut most = options(&folder, tiny(0));
-    most.torrents = (0..TARGETS_MAX).map(tiny).collect();
-    let run = ObserveRun::start(most).expect("it starts");
-    run.stop();
-    let summary = run.wait().expect("it ends");
-    assert!(summary.counts.records > TARGETS_MAX as u64);
+fn the_first_record_has_room_for_as_many_swarms_as_are_allowed() {
+    let text = "t".repeat(TEXT_BYTES_MAX);
+    let record = Record {
+        run: u32::MAX,
+        at: Moment(u64::MAX),
+        utc: UtcInterval {
+            earliest_us: i64::MIN,
+            latest_us: i64::MIN,
+            synchronised: true,
+        },
+        body: Body::RunStarted {
+            format: 1,
+            observer: text.clone(),
+            version: text.clone(),
+            binary: sha256(b"binary"),
+            build: text,
+            config: sha256(b"config"),
+            targets: vec![sha256(b"torrent"); TARGETS_MAX],
+        },
+        unknown: vec![],
+    };
+    let len = record.encode().len();
+    assert!(len <= RECORD_BYTES_MAX, "{len}");
 }
 
 /// The n-th torrent of five bytes.
