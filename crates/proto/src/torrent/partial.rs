@@ -81,14 +81,18 @@ impl Partial {
         Some(self.block(at))
     }
 
-    /// Whether one more peer may be asked for a block that is outstanding.
-    pub(super) fn may_copy(&self, block: Block, peer: PeerKey) -> bool {
+    /// Whether the block is outstanding, and not at this peer.
+    pub(super) fn may_share(&self, block: Block, peer: PeerKey) -> bool {
         self.at(block).is_some_and(|at| {
             let slot = &self.slots[at];
-            slot.from.is_none()
-                && slot.askers.iter().any(Option::is_none)
-                && !slot.askers.contains(&Some(peer))
+            slot.from.is_none() && !slot.askers.contains(&Some(peer))
         })
+    }
+
+    /// Whether one more peer may be asked for the block.
+    pub(super) fn may_copy(&self, block: Block) -> bool {
+        self.at(block)
+            .is_some_and(|at| self.slots[at].askers.contains(&None))
     }
 
     /// `peer` was asked for the block.

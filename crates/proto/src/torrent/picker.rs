@@ -234,14 +234,20 @@ impl Picker {
         self.rarity.open() == 0
     }
 
-    /// Step 5: whether a block that is outstanding elsewhere may be asked of this peer as well.
-    pub(super) fn may_copy(&self, asker: Asker<'_>, block: Block) -> bool {
+    /// Step 5: whether a block that is outstanding elsewhere may be asked of this peer.
+    pub(super) fn may_share(&self, asker: Asker<'_>, block: Block) -> bool {
         !asker.parole
             && asker.may(block.piece)
             && self
                 .partials
                 .get(&block.piece)
-                .is_some_and(|partial| !partial.exclusive && partial.may_copy(block, asker.peer))
+                .is_some_and(|partial| !partial.exclusive && partial.may_share(block, asker.peer))
+    }
+
+    /// Whether it may be asked of one more peer and stay where it is asked for.
+    pub(super) fn may_copy(&self, block: Block) -> bool {
+        let partial = self.partials.get(&block.piece);
+        partial.is_some_and(|partial| partial.may_copy(block))
     }
 
     /// The peer was asked for the block.

@@ -69,10 +69,16 @@ impl Torrent {
     /// Finds a block for a peer that has nothing to do: the last in the queue of the peer whose queue
     /// takes longest, if this one would send it in half the time. It is taken back from there, so
     /// that it is not sent twice. Of the last block in a queue, which may be on its way, a copy is
-    /// asked for instead, and only in the end game, when every missing piece is under way.
+    /// asked for instead, and only in the end game, when every missing piece is under way; if it was
+    /// asked of enough peers already, it is taken back from this one all the same.
+    ///
+    /// A peer that has owed blocks for a while and sent none gets none: silent ones would take what is
+    /// left from each other, over and over, and it would look late nowhere.
     fn relieve(&mut self, peer: PeerKey, now: Moment) -> Option<Block> {
         let entry = self.peers.get(&peer)?;
-        if entry.conn.outstanding_count() > 0 || entry.snubs_us {
+        let silent = entry.silent_since.map(|since| now.since(since).as_millis());
+        let silent = silent.is_some_and(|ms| ms >= u128::from(RELIEF_MS));
+        if entry.conn.outstanding_count() > 0 || entry.snubs_us || silent {
             return None;
         }
         let chokes_us = entry.conn.peer_chokes_us();
@@ -105,12 +111,12 @@ impl Torrent {
             let Some(block) = busy.conn.outstanding().last() else {
                 continue;
             };
-            if self.picker.may_copy(asker, block) {
+            if self.picker.may_share(asker, block) {
                 worst = Some((wait_ms, other, block, is_last));
             }
         }
         let (_, other, block, is_last) = worst?;
-        if !is_last {
+        if !is_last || !self.picker.may_copy(block) {
             let busy = self.peers.get_mut(&other)?;
             busy.conn.cancel(block, now);
             busy.window.lost(block);

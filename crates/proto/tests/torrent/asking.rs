@@ -244,6 +244,43 @@ fn in_the_end_a_slow_queue_is_relieved_and_only_its_last_block_is_asked_of_two()
     assert_eq!(rig.torrent.stats(rig.now).wasted_bytes, 0);
 }
 
+/// Peers that unchoke and send nothing hold up neither the end nor each other: what they owe goes to the
+/// one that delivers, and to no other of them, whether they were there before or come in the end.
+#[test]
+fn silent_peers_hold_the_end_up_for_no_longer_than_a_late_block() {
+    for late in [0, 3, 30] {
+        let mut rig = Rig::new(config(50));
+        for n in 0..20 {
+            rig.joins_unchoking(n, &Bitfield::full(50));
+        }
+        rig.wait_ms(RELIEF_MS + 1000);
+        let honest = rig.joins_unchoking(100, &Bitfield::full(50));
+        let came = rig.now;
+        while !rig.torrent.is_complete() && rig.now.since(came).as_secs() < SNUB_SECS {
+            let mut asked = rig.asked(honest);
+            while !asked.is_empty() {
+                for block in asked {
+                    rig.delivers(honest, block, 1);
+                }
+                rig.judge(1);
+                asked = rig.asked(honest);
+            }
+            if rig.now == came {
+                for n in 0..late {
+                    rig.joins_unchoking(200 + n, &Bitfield::full(50));
+                }
+            }
+            rig.wait_ms(100);
+        }
+        let took = rig.now.since(came).as_millis() as u64;
+        assert!(
+            rig.torrent.is_complete(),
+            "{late} late: not within {took} ms"
+        );
+        assert!(took < 2 * RELIEF_MS, "{late} late: {took} ms");
+    }
+}
+
 /// Two peers send the same block at once. Only the first writes to the buffer, whatever comes from
 /// the second; if the first does not end, a later one takes its place.
 #[test]
