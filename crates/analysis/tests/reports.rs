@@ -84,6 +84,24 @@ fn unsynchronised_clocks_are_said_in_every_file() {
     }
 }
 
+/// The table for a terminal says what its marks and columns mean, and nothing of what is not in it.
+#[test]
+fn the_table_explains_itself() {
+    let table = |made: &Made| {
+        let findings = skep_analysis::Findings::of(&made.records);
+        skep_analysis::report::table(&skep_analysis::sheet::Sheet::of(&findings, &made.ledger()))
+    };
+    let mut made = Made::new();
+    assert!(!table(&made).contains("Has and Offers"));
+    made.at(5).listed("127.0.2.1:1").reached(0, "127.0.2.1:1");
+    let before = table(&made);
+    assert!(before.contains("Has and Offers are what the endpoint says."));
+    assert!(before.contains("not hashed again here") && !before.contains('?'));
+    made.synchronised = false;
+    made.at(6).reached(2, "127.0.2.1:1");
+    assert!(table(&made).contains("?  the kernel called the observer's clock unsynchronised"));
+}
+
 /// Where nobody was met, times stand on the page all the same, and with them the dagger.
 #[test]
 fn a_dagger_is_explained_on_a_page_without_endpoints() {

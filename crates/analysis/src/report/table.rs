@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sheet::{EndpointRow, Sheet};
+use crate::sheet::{EndpointRow, Sheet, SwarmRow};
 
 /// How many characters of a client's name fit a column.
 const CLIENT_CHARS_MAX: usize = 26;
@@ -18,6 +18,13 @@ const HEADINGS: [&str; 9] = [
     "Offers",
     "Verified",
 ];
+
+/// What the last columns are worth.
+const CLAIMS: &str = "Has and Offers are what the endpoint says. Verified: pieces recorded as verified, not hashed again here.\n";
+
+/// What the mark behind a time means.
+const QUESTION_MARK: &str = "?  the kernel called the observer's clock unsynchronised: the time is only what that clock \
+                             said\n";
 
 /// Lays the exhibit of every swarm out as text.
 pub fn table(sheet: &Sheet) -> String {
@@ -54,6 +61,12 @@ pub fn table(sheet: &Sheet) -> String {
             let _ = writeln!(out, "{}", line.trim_end());
         }
         out.push('\n');
+    }
+    if !sheet.swarms.iter().all(|swarm| swarm.endpoints.is_empty()) {
+        out.push_str(CLAIMS);
+    }
+    if sheet.swarms.iter().any(SwarmRow::unsynchronised) {
+        out.push_str(QUESTION_MARK);
     }
     out
 }
