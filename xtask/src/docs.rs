@@ -142,7 +142,11 @@ const BEPS: &[(u32, &str, &str)] = &[
         "UDP tracker protocol extensions",
         "spoken: the URL's path and query are sent and read",
     ),
-    (47, "Padding files and extended file attributes", "read"),
+    (
+        47,
+        "Padding files and extended file attributes",
+        "read and written",
+    ),
     (
         48,
         "Tracker protocol extension: scrape",
@@ -151,7 +155,7 @@ const BEPS: &[(u32, &str, &str)] = &[
     (
         52,
         "The BitTorrent protocol, version 2",
-        "recognised and refused; the v1 part of a hybrid is used",
+        "torrent files of version 2 and hybrids are made, read, edited and checked",
     ),
     (54, "The lt_donthave extension", "read and written"),
 ];

@@ -4,13 +4,18 @@
 //! and nothing of the machine or the hour gets in. A file that changes while it is read is an
 //! error, because no reader could ever reproduce its pieces.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    path::{Path, PathBuf},
+    os::unix::fs::PermissionsExt as _,
+    path::{Component, Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
 };
 
-use skep_wire::metainfo::{self, Attr, Info, Version};
+use skep_hash::{Sha256Digest, merkle};
+use skep_wire::metainfo::{self, Attr, Info, Link, Version};
 
 use crate::{
     disk::{
@@ -35,6 +40,26 @@ pub enum Links {
     Follow,
     /// They are left out.
     Skip,
+    /// They are links in the torrent, too (BEP 47). One that leads out of the path is an error.
+    Keep,
+}
+
+/// What a survey looks at besides names and lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// What to do with symbolic links.
+    pub links: Links,
+    /// Say which files may be run (BEP 47).
+    pub executable: bool,
+}
+
+impl From<Links> for Options {
+    fn from(links: Links) -> Self {
+        Self {
+            links,
+            executable: false,
+        }
+    }
 }
 
 /// What lies at a path, before anything is read.
@@ -61,8 +86,12 @@ pub struct Survey {
 pub struct SurveyedFile {
     /// Components below the path; empty if the path is the file.
     pub path: Vec<String>,
-    /// What it looked like.
+    /// What it looked like; a link has no length.
     pub stamp: Stamp,
+    /// Whether its owner may run it. Said only if the survey was asked for it.
+    pub executable: bool,
+    /// Where it points to, components below the path, if it is a link that was kept.
+    pub link: Option<Vec<String>>,
 }
 
 /// Why no torrent can be made.
@@ -110,6 +139,33 @@ pub enum CreateError {
         /// The path.
         path: PathBuf,
     },
+    /// A symbolic link that leads out of the path.
+    #[error("{} is a symbolic link that leads out of the content, to {}", path.display(), target.display())]
+    LinkOutside {
+        /// The link.
+        path: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
+    /// A symbolic link to something that is not in the torrent.
+    #[error("{} is a symbolic link to {}, which is not in the content", path.display(), target.display())]
+    LinkAstray {
+        /// The link.
+        path: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
+    /// The pieces are too small for so much content.
+    #[error(
+        "{pieces} pieces of {piece_len} bytes are more than a torrent may have, {}",
+        metainfo::PIECES_MAX
+    )]
+    TooManyPieces {
+        /// How many there would be.
+        pieces: u64,
+        /// Their length in bytes.
+        piece_len: u32,
+    },
     /// There are more files than a torrent may have.
     #[error("{} holds more than {} files", path.display(), metainfo::FILES_MAX)]
     TooManyFiles {
@@ -129,7 +185,8 @@ pub enum CreateError {
 /// # Errors
 ///
 /// [`CreateError`] naming the first path that cannot be in a torrent.
-pub fn survey(path: &Path, links: Links) -> Result<Survey, CreateError> {
+pub fn survey(path: &Path, options: impl Into<Options>) -> Result<Survey, CreateError> {
+    let options = options.into();
     // `.` and `dir/..` have names, too, once they are resolved.
     let named = if path.file_name().is_some() {
         path.to_owned()
@@ -154,9 +211,9 @@ pub fn survey(path: &Path, links: Links) -> Result<Survey, CreateError> {
     let meta = std::fs::metadata(path).map_err(DiskError::io("look at", path))?;
     if meta.is_file() {
         survey.single_file = true;
-        survey.add(Vec::new(), &meta);
+        survey.add(Vec::new(), &meta, options);
     } else if meta.is_dir() {
-        survey.walk(path, &mut Vec::new(), links)?;
+        survey.walk(path, &mut Vec::new(), options)?;
     } else {
         return Err(CreateError::Special {
             path: path.to_owned(),
@@ -172,66 +229,135 @@ pub fn survey(path: &Path, links: Links) -> Result<Survey, CreateError> {
     Ok(survey)
 }
 
-/// Reads and hashes what was surveyed.
+/// Says how a torrent of what was surveyed lies in its pieces: an info dictionary without hashes.
+///
+/// # Errors
+///
+/// [`CreateError::TooManyPieces`], [`CreateError::LinkAstray`].
+pub fn plan(survey: &Survey, version: Version, piece_len: u32) -> Result<Info, CreateError> {
+    let file = |file: &SurveyedFile| metainfo::File {
+        path: file.path.clone(),
+        len: file.stamp.len,
+        offset: 0,
+        padding: false,
+        root: None,
+        attr: Attr {
+            executable: file.executable,
+            hidden: false,
+            link: file.link.clone().map(Link::To),
+        },
+    };
+    let files = Info::lay(version, piece_len, survey.files.iter().map(file).collect());
+    let written = files.iter().filter(|file| !file.padding);
+    for (laid, file) in written.zip(&survey.files) {
+        let Some(target) = &file.link else { continue };
+        if laid.attr.link.as_ref() != Some(&Link::To(target.clone())) {
+            let path = |parts: &[String]| parts.iter().fold(survey.path.clone(), |a, b| a.join(b));
+            return Err(CreateError::LinkAstray {
+                path: path(&file.path),
+                target: path(target),
+            });
+        }
+    }
+    let size_bytes = files.last().map_or(0, |file| file.offset + file.len);
+    let pieces = size_bytes.div_ceil(piece_len.max(1).into());
+    if pieces > metainfo::PIECES_MAX.into() {
+        return Err(CreateError::TooManyPieces { pieces, piece_len });
+    }
+    Ok(Info {
+        version,
+        name: survey.name.clone(),
+        piece_len,
+        pieces: Vec::new(),
+        pieces_v2: Vec::new(),
+        files,
+        single_file: survey.single_file,
+        private: false,
+        source: None,
+        size_bytes,
+    })
+}
+
+/// Reads what was surveyed, each byte once, and puts its hashes into the plan.
 ///
 /// # Errors
 ///
 /// [`CreateError`] if a file cannot be read, ends early, or changed since the survey.
-pub fn hash(survey: &Survey, piece_len: u32, watch: &Watch) -> Result<Info, CreateError> {
-    let layout = Layout::new(
-        survey
-            .files
-            .iter()
-            .map(|file| (file.path.clone(), file.stamp.len)),
-    );
-    let layout = Arc::new(layout);
+pub fn hash(survey: &Survey, plan: Info, watch: &Watch) -> Result<Info, CreateError> {
+    let mut info = plan;
+    let layout = Arc::new(Layout::of(&info));
     let place = Place::At(survey.path.clone());
-    let files = Files::new(layout.clone(), &place, &survey.name, Access::Read);
-    let digests = check::hash_pieces(&files, piece_len, Missing::IsError, watch)?;
-    for (index, file) in survey.files.iter().enumerate() {
-        if files.stamp(index)? != Some(file.stamp) {
+    let files = Files::new(layout, &place, &survey.name, Access::Read);
+    match info.version {
+        Version::V1 => {
+            let digests = check::hash_pieces(&files, info.piece_len, Missing::IsError, watch)?;
+            let digests = digests.into_iter();
+            info.pieces = digests
+                .map(|digest| digest.expect("missing bytes are errors"))
+                .collect();
+        }
+        Version::V2 | Version::Hybrid => hash_trees(&files, &mut info, watch)?,
+    }
+    let written = (0..).zip(&info.files).filter(|(_, file)| !file.padding);
+    for ((index, _), file) in written.zip(&survey.files) {
+        if file.link.is_none() && files.stamp(index)? != Some(file.stamp) {
             return Err(CreateError::Changed {
                 path: files.path(index),
             });
         }
     }
-    let mut offset = 0;
-    let files = survey
-        .files
-        .iter()
-        .map(|file| {
-            let len = file.stamp.len;
-            let file = metainfo::File {
-                path: file.path.clone(),
-                len,
-                offset,
-                padding: false,
-                root: None,
-                attr: Attr::default(),
-            };
-            offset += len;
-            file
-        })
-        .collect();
-    Ok(Info {
-        version: Version::V1,
-        pieces_v2: Vec::new(),
-        name: survey.name.clone(),
-        piece_len,
-        pieces: digests
-            .into_iter()
-            .map(|digest| digest.expect("missing bytes are errors"))
-            .collect(),
-        files,
-        single_file: survey.single_file,
-        private: false,
-        source: None,
-        size_bytes: survey.size_bytes,
-    })
+    Ok(info)
+}
+
+/// Fills in the hashes of version 2, and of version 1 if there is one.
+fn hash_trees(files: &Files, info: &mut Info, watch: &Watch) -> Result<(), CreateError> {
+    // How many pieces there are is known by their hashes.
+    let count = info.size_bytes.div_ceil(info.piece_len.into()) as usize;
+    info.pieces_v2 = vec![Sha256Digest::default(); count];
+    let digests = check::digests(files, info, watch)?;
+    if info.version.has_v1() {
+        let v1 = digests.iter().map(|digests| digests.v1);
+        info.pieces = v1.map(|v1| v1.expect("a hybrid has both")).collect();
+    }
+    let v2 = digests.iter().map(|digests| digests.v2);
+    info.pieces_v2 = v2.map(|v2| v2.expect("every piece has a tree")).collect();
+    let piece_layer = (info.piece_len / merkle::BLOCK_LEN).trailing_zeros();
+    for index in 0..info.files.len() {
+        let file = &info.files[index];
+        if file.padding || file.len == 0 {
+            continue;
+        }
+        let pieces = info.file_pieces(index);
+        let layer = &info.pieces_v2[pieces.start as usize..pieces.end as usize];
+        info.files[index].root = Some(match layer {
+            [root] => *root,
+            layer => {
+                let width = (layer.len() as u64).next_power_of_two();
+                merkle::root_above(layer, piece_layer, width)
+            }
+        });
+    }
+    Ok(())
 }
 
 impl Survey {
-    fn add(&mut self, path: Vec<String>, meta: &std::fs::Metadata) {
+    /// The survey for a torrent of a version. Version 2 has no folder of one file: the tree is the same as
+    /// that of the file alone, which counts, by its own name. All others stay as they are.
+    #[must_use]
+    pub fn for_version(mut self, version: Version) -> Self {
+        let only = match (version, self.files.as_mut_slice()) {
+            (Version::V2, [file]) if file.path.len() == 1 => file.path.pop(),
+            (Version::V1 | Version::V2 | Version::Hybrid, _) => None,
+        };
+        if let Some(name) = only {
+            self.path.push(&name);
+            self.name = name;
+            self.single_file = true;
+        }
+        self
+    }
+
+    fn add(&mut self, path: Vec<String>, meta: &std::fs::Metadata, options: Options) {
         let since = meta
             .modified()
             .ok()
@@ -244,6 +370,8 @@ impl Survey {
                 len: meta.len(),
                 modified_ns,
             },
+            executable: options.executable && meta.permissions().mode() & 0o100 != 0,
+            link: None,
         });
     }
 
@@ -252,7 +380,7 @@ impl Survey {
         &mut self,
         dir: &Path,
         parts: &mut Vec<String>,
-        links: Links,
+        options: Options,
     ) -> Result<(), CreateError> {
         if parts.len() >= DEPTH_MAX {
             return Err(CreateError::TooDeep {
@@ -266,10 +394,15 @@ impl Survey {
             let kind = entry.file_type().map_err(DiskError::io("look at", &path))?;
             is_empty = false;
             if kind.is_symlink() {
-                match links {
+                match options.links {
                     Links::Refuse => return Err(CreateError::Link { path }),
                     Links::Skip => {
                         self.links_skipped.push(path);
+                        continue;
+                    }
+                    Links::Keep => {
+                        let name = utf8(&entry.file_name(), &path)?;
+                        self.keep_link(&path, parts, name)?;
                         continue;
                     }
                     Links::Follow => {}
@@ -278,9 +411,9 @@ impl Survey {
             let meta = std::fs::metadata(&path).map_err(DiskError::io("look at", &path))?;
             parts.push(utf8(&entry.file_name(), &path)?);
             if meta.is_dir() {
-                self.walk(&path, parts, links)?;
+                self.walk(&path, parts, options)?;
             } else if meta.is_file() {
-                self.add(parts.clone(), &meta);
+                self.add(parts.clone(), &meta, options);
             } else {
                 return Err(CreateError::Special { path });
             }
@@ -296,6 +429,48 @@ impl Survey {
         }
         Ok(())
     }
+
+    /// Adds a link, with its target as BEP 47 writes it: from the torrent's folder.
+    fn keep_link(
+        &mut self,
+        path: &Path,
+        folder: &[String],
+        name: String,
+    ) -> Result<(), CreateError> {
+        let target = std::fs::read_link(path).map_err(DiskError::io("read link", path))?;
+        let outside = || CreateError::LinkOutside {
+            path: path.to_owned(),
+            target: target.clone(),
+        };
+        let root = self.path.canonicalize();
+        let root = root.map_err(DiskError::io("look at", &self.path))?;
+        let (mut to, relative) = match target.strip_prefix(&root) {
+            Ok(below) => (Vec::new(), below),
+            Err(_) if target.is_absolute() => return Err(outside()),
+            Err(_) => (folder.to_vec(), target.as_path()),
+        };
+        for part in relative.components() {
+            match part {
+                Component::Normal(name) => to.push(utf8(name, path)?),
+                Component::CurDir => {}
+                Component::ParentDir => {
+                    to.pop().ok_or_else(outside)?;
+                }
+                Component::RootDir | Component::Prefix(_) => return Err(outside()),
+            }
+        }
+        let own = folder.iter().cloned().chain([name]).collect();
+        self.files.push(SurveyedFile {
+            path: own,
+            stamp: Stamp {
+                len: 0,
+                modified_ns: 0,
+            },
+            executable: false,
+            link: Some(to),
+        });
+        Ok(())
+    }
 }
 
 fn utf8(name: &std::ffi::OsStr, path: &Path) -> Result<String, CreateError> {
@@ -304,93 +479,4 @@ fn utf8(name: &std::ffi::OsStr, path: &Path) -> Result<String, CreateError> {
         .ok_or(CreateError::NameNotUtf8 {
             path: path.to_owned(),
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_in_the_order_of_their_bytes_whatever_the_folder_says() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        for name in ["b", "a/z", "a-b", "a/B", "Z"] {
-            let path = dir.path().join("t").join(name);
-            std::fs::create_dir_all(path.parent().expect("has one")).expect("created");
-            std::fs::write(path, name).expect("written");
-        }
-        let survey = survey(&dir.path().join("t"), Links::Refuse).expect("surveyed");
-        let paths: Vec<_> = survey
-            .files
-            .iter()
-            .map(|file| file.path.join("/"))
-            .collect();
-        assert_eq!(paths, ["Z", "a/B", "a/z", "a-b", "b"]);
-        let watch = Watch::default();
-        let info = hash(&survey, 16_384, &watch).expect("hashed");
-        assert_eq!(info.pieces, [skep_hash::sha1(b"Za/Ba/za-bb")]);
-    }
-
-    #[test]
-    fn a_file_that_grew_or_vanished_since_the_survey_is_named() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let file = dir.path().join("f");
-        std::fs::write(&file, b"content").expect("written");
-        let before = survey(&file, Links::Refuse).expect("surveyed");
-        std::fs::write(&file, b"content and more").expect("written");
-        let grown = hash(&before, 16_384, &Watch::default()).expect_err("changed");
-        assert!(
-            matches!(&grown, CreateError::Changed { path } if *path == file),
-            "{grown}"
-        );
-        std::fs::write(&file, b"con").expect("written");
-        let shrunk = hash(&before, 16_384, &Watch::default()).expect_err("shrunk");
-        assert!(
-            matches!(&shrunk, CreateError::Disk(DiskError::Ended { path, at: 3, expected: 7 }) if *path == file),
-            "{shrunk}"
-        );
-        std::fs::remove_file(&file).expect("removed");
-        let gone = hash(&before, 16_384, &Watch::default()).expect_err("gone");
-        assert!(
-            gone.to_string()
-                .starts_with(&format!("read {}", file.display())),
-            "{gone}"
-        );
-    }
-
-    #[test]
-    fn links_follow_the_policy_and_circles_end() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        let root = dir.path().join("t");
-        std::fs::create_dir(&root).expect("created");
-        std::fs::write(root.join("f"), b"x").expect("written");
-        std::os::unix::fs::symlink("f", root.join("g")).expect("linked");
-        assert!(matches!(
-            survey(&root, Links::Refuse),
-            Err(CreateError::Link { .. })
-        ));
-        assert_eq!(survey(&root, Links::Skip).expect("skips").files.len(), 1);
-        assert_eq!(
-            survey(&root, Links::Follow).expect("follows").files.len(),
-            2
-        );
-        std::os::unix::fs::symlink(".", root.join("again")).expect("linked");
-        let circle = survey(&root, Links::Follow).expect_err("a circle");
-        // The system's own limit on links may come first.
-        assert!(
-            matches!(circle, CreateError::TooDeep { .. } | CreateError::Disk(_)),
-            "{circle}"
-        );
-    }
-
-    #[test]
-    fn nothing_to_share_is_an_error() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        std::fs::create_dir_all(dir.path().join("t/empty")).expect("created");
-        std::fs::write(dir.path().join("t/zero"), b"").expect("written");
-        let error = survey(&dir.path().join("t"), Links::Refuse).expect_err("empty");
-        assert!(
-            matches!(error, CreateError::Empty { files: 1, .. }),
-            "{error}"
-        );
-    }
 }

@@ -26,7 +26,7 @@ use skep_net::{
 use skep_observe::{Config, Replay, Target};
 use skep_wire::{
     Moment,
-    metainfo::{Draft, Metainfo},
+    metainfo::{Draft, Metainfo, Version},
 };
 
 const OBSERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 41, 1));
@@ -361,7 +361,9 @@ fn torrent(dir: &Path, len: usize, tiers: Vec<Vec<String>>) -> (Vec<u8>, Arc<Met
     let bytes: Vec<u8> = (0..len).map(|n| (n / 3 + n * n / 17) as u8).collect();
     std::fs::write(dir.join("t"), bytes).expect("written");
     let survey = create::survey(&dir.join("t"), create::Links::Refuse).expect("surveyed");
-    let info = create::hash(&survey, 65_536, &Watch::default()).expect("hashed");
+    let info = create::plan(&survey, Version::V1, 65_536)
+        .and_then(|plan| create::hash(&survey, plan, &Watch::default()))
+        .expect("hashed");
     let draft = Draft {
         info,
         tiers,

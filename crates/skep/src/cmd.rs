@@ -4,6 +4,7 @@ mod bundle;
 mod completions;
 mod create;
 mod demo;
+mod edit;
 mod get;
 mod inspect;
 mod observe;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Create(create::Args),
     Demo(demo::Args),
     Inspect(inspect::Args),
+    Edit(edit::Args),
     Seed(seed::Args),
     Get(get::Args),
     Recheck(recheck::Args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: Command, ctx: &Context) -> Result<Outcome, CmdError> 
         Command::Create(args) => create::run(args, ctx),
         Command::Demo(args) => demo::run(args, ctx),
         Command::Inspect(args) => inspect::run(args, ctx),
+        Command::Edit(args) => edit::run(args, ctx),
         Command::Seed(args) => seed::run(args, ctx),
         Command::Get(args) => get::run(args, ctx),
         Command::Recheck(args) => recheck::run(args, ctx),

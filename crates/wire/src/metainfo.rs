@@ -25,6 +25,7 @@
 //! names that would have to be changed to be safe, and missing piece layers are errors: a changed name is
 //! no longer what the torrent says, and without layers no piece can be checked.
 
+mod edit;
 mod error;
 mod files;
 mod hybrid;
@@ -48,6 +49,7 @@ use crate::{
     piece::{BLOCK_LEN, PieceSizes},
 };
 
+pub use edit::{Edit, with_source};
 pub use error::{Field, List, MetainfoError, NameFault, Warning};
 pub use write::Draft;
 
@@ -191,6 +193,9 @@ pub const PIECE_LEN_MAX: u32 = 512 * 1024 * 1024;
 /// Lesser piece lengths are refused in version 2 (BEP 52), where they are powers of two.
 pub const PIECE_LEN_MIN_V2: u32 = BLOCK_LEN;
 
+/// Padding is not reduced by making more pieces than this, or two for each file: 16,384 are 832 KiB of hashes.
+pub const PADDED_PIECES_MAX: u64 = 16_384;
+
 /// How many steps are taken in all to find out whether links lead to something in the torrent through other
 /// links; those that are left then count as [`Link::Astray`]. A step is one component of a path.
 pub const LINK_STEPS_MAX: u32 = 100_000;
@@ -242,6 +247,35 @@ pub fn piece_len_for(size_bytes: u64) -> u32 {
     }
     while piece_len < PIECE_LEN_MAX && size_bytes.div_ceil(piece_len.into()) > PIECES_MAX.into() {
         piece_len *= 2;
+    }
+    piece_len
+}
+
+/// Returns the piece length for files of these lengths in bytes: that of [`piece_len_for`], but for hybrids
+/// of many small files.
+///
+/// In a hybrid the padding after each file is on average half a piece, and clients that do not know padding
+/// fetch and store it. So the piece length is halved while the padding is more than an eighth of the content
+/// and there are no more pieces than [`PADDED_PIECES_MAX`] or two for each file. Version 2 alone pads nothing.
+pub fn piece_len_for_files(version: Version, lens: &[u64]) -> u32 {
+    let size = lens.iter().fold(0u64, |sum, &len| sum.saturating_add(len));
+    let mut piece_len = piece_len_for(size);
+    if version != Version::Hybrid || lens.len() < 2 {
+        return piece_len;
+    }
+    let pieces = |piece_len: u32| {
+        let pieces = lens.iter().map(|len| len.div_ceil(piece_len.into()));
+        pieces.fold(0u64, u64::saturating_add)
+    };
+    let pieces_max = PADDED_PIECES_MAX.max(2 * lens.len() as u64);
+    while piece_len > PIECE_LEN_MIN_V2 {
+        let padding = pieces(piece_len)
+            .saturating_mul(piece_len.into())
+            .saturating_sub(size);
+        if padding <= size / 8 || pieces(piece_len / 2) > pieces_max {
+            break;
+        }
+        piece_len /= 2;
     }
     piece_len
 }

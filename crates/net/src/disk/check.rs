@@ -15,7 +15,7 @@ use skep_wire::{Bitfield, PieceIndex, metainfo::Info, piece::BLOCK_LEN};
 use super::{
     DiskError,
     files::{CALL_BYTES_MAX, Files},
-    judge::{self, Finding, Hashing, Pieces as _, Stretch},
+    judge::{self, Digests, Finding, Hashing, Pieces as _, Stretch},
 };
 
 /// How the caller follows a long check, and ends it.
@@ -122,11 +122,56 @@ pub fn pieces_there(
     only: Option<&Bitfield>,
     watch: &Watch,
 ) -> Result<Found, DiskError> {
+    let findings = in_groups(files, info, only, watch, |group, pieces| {
+        group.check(pieces)
+    })?;
+    let mut found = Found {
+        there: Bitfield::empty(info.piece_count()),
+        torn: None,
+    };
+    for (piece, what) in findings {
+        match what {
+            Finding::Good => {
+                found.there.insert(piece);
+            }
+            Finding::Bad => {}
+            Finding::Torn { has_v1 } => {
+                let is_first = found.torn.is_none_or(|(first, _)| piece < first);
+                if is_first {
+                    found.torn = Some((piece, has_v1));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the hashes of every piece, in order, as [`pieces_there`] makes them. Of `info` no hash is looked
+/// at: they are what is wanted.
+///
+/// # Errors
+///
+/// [`DiskError`] of the first file that cannot be read or is shorter than `info` says.
+pub fn digests(files: &Files, info: &Info, watch: &Watch) -> Result<Vec<Digests>, DiskError> {
+    let mut digests = in_groups(files, info, None, watch, |group, pieces| group.hash(pieces))?;
+    digests.sort_unstable_by_key(|(piece, _)| *piece);
+    Ok(digests.into_iter().map(|(_, digests)| digests).collect())
+}
+
+/// Does something with each group of neighbouring pieces, on all cores, and gathers what it gives in no
+/// order.
+fn in_groups<T: Send>(
+    files: &Files,
+    info: &Info,
+    only: Option<&Bitfield>,
+    watch: &Watch,
+    each: impl Fn(&mut GroupCheck<'_>, &[PieceIndex]) -> Result<Vec<(PieceIndex, T)>, DiskError> + Sync,
+) -> Result<Vec<(PieceIndex, T)>, DiskError> {
     let count = info.piece_count();
     let threads = threads().min(count as usize).max(1);
     let group = count.div_ceil(threads as u32).clamp(1, GROUP);
     let next = AtomicU32::new(0);
-    let work = || -> Result<Vec<(PieceIndex, Finding)>, DiskError> {
+    let work = || -> Result<Vec<(PieceIndex, T)>, DiskError> {
         let mut group_check = GroupCheck::new(files.again(files.access()), info, watch);
         let mut found = Vec::new();
         loop {
@@ -144,14 +189,11 @@ pub fn pieces_there(
                     is_wanted
                 })
                 .collect();
-            let checked = group_check.check(&pieces);
-            found.extend(checked.inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?);
+            let done = each(&mut group_check, &pieces);
+            found.extend(done.inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?);
         }
     };
-    let mut found = Found {
-        there: Bitfield::empty(count),
-        torn: None,
-    };
+    let mut found = Vec::new();
     let mut failed = None;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -160,18 +202,7 @@ pub fn pieces_there(
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             {
-                Ok(pieces) => pieces.into_iter().for_each(|(piece, what)| match what {
-                    Finding::Good => {
-                        found.there.insert(piece);
-                    }
-                    Finding::Bad => {}
-                    Finding::Torn { has_v1 } => {
-                        let is_first = found.torn.is_none_or(|(first, _)| piece < first);
-                        if is_first {
-                            found.torn = Some((piece, has_v1));
-                        }
-                    }
-                }),
+                Ok(pieces) => found.extend(pieces),
                 // The thread that met the trouble says what it was; the others were interrupted.
                 Err(error) if matches!(failed, None | Some(DiskError::Interrupted)) => {
                     failed = Some(error);
@@ -211,10 +242,42 @@ impl<'a> GroupCheck<'a> {
         }
     }
 
+    /// Judges the pieces that are there; those that are not are left out.
     fn check(&mut self, pieces: &[PieceIndex]) -> Result<Vec<(PieceIndex, Finding)>, DiskError> {
+        let read = self.read(pieces)?;
+        let mut hashing = read.hashing;
+        let mut found = Vec::with_capacity(read.left.len());
+        for piece in read.left {
+            let finding = hashing
+                .piece(piece)
+                .judge(self.info, piece, &mut self.files)?;
+            found.push((piece, finding));
+        }
+        Ok(found)
+    }
+
+    /// Hashes the pieces, all of which must be there.
+    fn hash(&mut self, pieces: &[PieceIndex]) -> Result<Vec<(PieceIndex, Digests)>, DiskError> {
+        let read = self.read(pieces)?;
+        if let Some((offset, len)) = read.gone {
+            return Err(ended(&self.files, offset, len));
+        }
+        let mut hashing = read.hashing;
+        let mut found = Vec::with_capacity(read.left.len());
+        for piece in read.left {
+            let digests = hashing
+                .piece(piece)
+                .digests(self.info, piece, &mut self.files)?;
+            found.push((piece, digests));
+        }
+        Ok(found)
+    }
+
+    fn read(&mut self, pieces: &[PieceIndex]) -> Result<Read, DiskError> {
         let info = self.info;
         let mut hashing: HashMap<PieceIndex, Hashing> = HashMap::new();
         let mut left = pieces.to_vec();
+        let mut missing = None;
         for begin in (0..info.piece_len).step_by(STRETCH as usize) {
             if begin % AHEAD == 0 {
                 for &piece in &left {
@@ -246,6 +309,7 @@ impl<'a> GroupCheck<'a> {
                     });
                 } else {
                     self.watch.add(rest);
+                    missing = missing.or(Some((from, bytes.len() as u64)));
                     gone.push(piece);
                 }
             }
@@ -255,13 +319,21 @@ impl<'a> GroupCheck<'a> {
             judge::hash_in_step(info, &mut hashing, &stretches);
             left.retain(|piece| !gone.contains(piece));
         }
-        let mut found = Vec::with_capacity(left.len());
-        for piece in left {
-            let hashing = hashing.piece(piece);
-            found.push((piece, hashing.judge(info, piece, &mut self.files)?));
-        }
-        Ok(found)
+        Ok(Read {
+            hashing,
+            left,
+            gone: missing,
+        })
     }
+}
+
+/// What was read of a group of pieces.
+struct Read {
+    hashing: HashMap<PieceIndex, Hashing>,
+    /// The pieces all of which was there.
+    left: Vec<PieceIndex>,
+    /// The first stretch that was not, offset and length in the piece space.
+    gone: Option<(u64, u64)>,
 }
 
 /// As many threads as there are cores, and two at least: one reads while the other hashes.

@@ -5,7 +5,7 @@
 //! read again from the file when the piece is judged; the leaves of a tree need no order.
 
 use skep_hash::{
-    Sha1, Sha256Digest,
+    Sha1, Sha1Digest, Sha256Digest,
     lanes::{self, Stream},
     merkle,
 };
@@ -32,6 +32,15 @@ pub enum Finding {
         /// Whether it is the SHA-1 of version 1 that the piece has, rather than its root in version 2.
         has_v1: bool,
     },
+}
+
+/// What the bytes of a piece hash to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Digests {
+    /// The SHA-1 of the piece, where there is a version 1.
+    pub v1: Option<Sha1Digest>,
+    /// The root of its part of its file's tree, where there is a version 2.
+    pub v2: Option<Sha256Digest>,
 }
 
 /// The hashes of a piece as far as its bytes have come.
@@ -142,30 +151,46 @@ impl Hashing {
         piece: PieceIndex,
         files: &mut Files,
     ) -> Result<Finding, DiskError> {
-        let v1 = match info.pieces.get(piece.0 as usize) {
-            Some(expected) => {
-                self.read_for_sha1(info, piece, files)?;
-                Some(self.sha1.clone().finish() == *expected)
-            }
-            None => None,
-        };
-        let v2 = match info.piece_v2(piece) {
-            Some(expected) => {
-                self.read_for_leaves(info, piece, expected, files)?;
-                let leaves: Vec<_> = self
-                    .leaves
-                    .iter()
-                    .map(|leaf| leaf.unwrap_or_default())
-                    .collect();
-                Some(merkle::root(&leaves, expected.width.into()) == expected.root)
-            }
-            None => None,
-        };
+        let got = self.digests(info, piece, files)?;
+        let v1 = got
+            .v1
+            .map(|got| info.pieces.get(piece.0 as usize) == Some(&got));
+        let v2 = got
+            .v2
+            .map(|got| info.pieces_v2.get(piece.0 as usize) == Some(&got));
         Ok(match (v1, v2) {
             (Some(has_v1), Some(has_v2)) if has_v1 != has_v2 => Finding::Torn { has_v1 },
             (Some(true), _) | (None, Some(true)) => Finding::Good,
             (Some(false), _) | (None, Some(false) | None) => Finding::Bad,
         })
+    }
+
+    /// The hashes of a piece all of which is in the files: those that the torrent's version has.
+    pub(super) fn digests(
+        &mut self,
+        info: &Info,
+        piece: PieceIndex,
+        files: &mut Files,
+    ) -> Result<Digests, DiskError> {
+        let v1 = if info.version.has_v1() {
+            self.read_for_sha1(info, piece, files)?;
+            Some(self.sha1.clone().finish())
+        } else {
+            None
+        };
+        let v2 = match info.piece_v2(piece) {
+            Some(shape) => {
+                self.read_for_leaves(info, piece, shape, files)?;
+                let leaves: Vec<_> = self
+                    .leaves
+                    .iter()
+                    .map(|leaf| leaf.unwrap_or_default())
+                    .collect();
+                Some(merkle::root(&leaves, shape.width.into()))
+            }
+            None => None,
+        };
+        Ok(Digests { v1, v2 })
     }
 
     fn read_for_sha1(

@@ -14,7 +14,7 @@ use skep_net::{
 };
 use skep_wire::{
     Block,
-    metainfo::{Draft, Metainfo},
+    metainfo::{Draft, Metainfo, Version},
 };
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -50,7 +50,9 @@ impl Case {
         std::fs::create_dir_all(root.parent().expect("has one")).expect("created");
         write(&root);
         let survey = create::survey(&root, create::Links::Refuse).expect("surveyed");
-        let info = create::hash(&survey, piece_len, &Watch::default()).expect("hashed");
+        let info = create::plan(&survey, Version::V1, piece_len)
+            .and_then(|plan| create::hash(&survey, plan, &Watch::default()))
+            .expect("hashed");
         let draft = Draft {
             info,
             tiers: Vec::new(),

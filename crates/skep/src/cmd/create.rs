@@ -11,7 +11,7 @@ use skep_net::{
     create::{self, CreateError, Links, Survey},
     disk::{DiskError, check::Watch},
 };
-use skep_wire::metainfo::{self, Draft, Metainfo};
+use skep_wire::metainfo::{self, Draft, Metainfo, Version};
 
 use crate::{
     progress,
@@ -26,12 +26,20 @@ use crate::{
 ///
 /// For example: skep create album --tracker udp://tracker.example:6969 --comment "Live, 2025"
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = PIECE_SIZES)]
 pub(crate) struct Args {
     /// The file or folder to share.
     path: PathBuf,
     /// Where to write the torrent file [default: NAME.torrent in the current folder].
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Which format to make.
+    ///
+    /// All clients read version 1. Version 2 names each file by the root of its own tree of SHA-256, so
+    /// that one bad block is found and the same file is known in every torrent; fewer clients read it. A
+    /// hybrid is both, for peers of both; it costs a larger torrent file, and padding between the files.
+    #[arg(long, value_enum, default_value_t, value_name = "VERSION")]
+    torrent_version: Format,
     /// A tracker; each use is a new tier, commas separate trackers of one tier (BEP 12).
     #[arg(short, long, value_name = "URL[,URL...]", value_parser = parse_tier)]
     tracker: Vec<Tier>,
@@ -50,7 +58,8 @@ pub(crate) struct Args {
     /// The torrent's name instead of that of the file or folder.
     #[arg(long)]
     name: Option<String>,
-    /// Length of a piece, a power of two from 16KiB [default: about a thousand pieces].
+    /// Length of a piece, a power of two from 16KiB to 64MiB [default: by the size of the content, see
+    /// --help].
     #[arg(long, value_name = "SIZE", value_parser = parse_piece_len)]
     piece_size: Option<u32>,
     /// Write a creation date: `now`, or seconds since 1970. Without it there is none.
@@ -59,6 +68,10 @@ pub(crate) struct Args {
     /// What to do with symbolic links in the folder.
     #[arg(long, value_enum, default_value_t)]
     links: LinkPolicy,
+    /// Mark the files that their owner may run, for clients that then let them be run where they come
+    /// (BEP 47).
+    #[arg(long)]
+    executable_bits: bool,
     /// Replace the torrent file if it is there.
     #[arg(short, long)]
     force: bool,
@@ -66,7 +79,7 @@ pub(crate) struct Args {
 
 /// Trackers of one tier.
 #[derive(Debug, Clone)]
-struct Tier(Vec<String>);
+pub(super) struct Tier(pub(super) Vec<String>);
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
 enum LinkPolicy {
@@ -77,7 +90,46 @@ enum LinkPolicy {
     Follow,
     /// They are left out.
     Skip,
+    /// They are links in the torrent, too (BEP 47); one that leads out of the folder is an error.
+    Keep,
 }
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Format {
+    /// Version 1 (BEP 3).
+    #[default]
+    #[value(name = "1")]
+    V1,
+    /// Version 2 (BEP 52).
+    #[value(name = "2")]
+    V2,
+    /// Both.
+    Hybrid,
+}
+
+impl From<Format> for Version {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::V1 => Self::V1,
+            Format::V2 => Self::V2,
+            Format::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
+/// The table of [`metainfo::piece_len_for`].
+const PIECE_SIZES: &str = "\
+Piece sizes without --piece-size:
+  content up to   piece       content up to   piece       content up to   piece
+         32 MiB   16 KiB            512 MiB   256 KiB             8 GiB   4 MiB
+         64 MiB   32 KiB              1 GiB   512 KiB            16 GiB   8 MiB
+        128 MiB   64 KiB              2 GiB   1 MiB              32 TiB   16 MiB
+        256 MiB   128 KiB             4 GiB   2 MiB              beyond   up to 512 MiB
+
+  There are at most 2048 pieces up to 32 GiB. Small pieces are shared and checked sooner; large ones
+  keep the torrent file small: a piece costs 20 bytes in version 1, 32 in version 2, 52 in a hybrid.
+  In version 2 each file begins with a piece of its own. A hybrid of many small files has smaller
+  pieces than here, as each file is padded to whole pieces for clients of version 1.";
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     if let Err(error) = std::fs::symlink_metadata(&args.path) {
@@ -88,8 +140,16 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         LinkPolicy::Refuse => Links::Refuse,
         LinkPolicy::Follow => Links::Follow,
         LinkPolicy::Skip => Links::Skip,
+        LinkPolicy::Keep => Links::Keep,
     };
-    let mut survey = create::survey(&args.path, links).map_err(explain)?;
+    let options = create::Options {
+        links,
+        executable: args.executable_bits,
+    };
+    let version = Version::from(args.torrent_version);
+    let folder = create::survey(&args.path, options).map_err(explain)?;
+    let was_file = folder.single_file;
+    let mut survey = folder.for_version(version);
     if let Some(name) = args.name {
         survey.name = name;
     }
@@ -104,14 +164,23 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     check_out(&out, &survey, replace)?;
     warn_left_out(&survey);
 
-    let piece_len = args
-        .piece_size
-        .unwrap_or_else(|| metainfo::piece_len_for(survey.size_bytes));
+    if survey.single_file && !was_file {
+        let name = shown(&survey.name);
+        ui::say(format!(
+            "warning: version 2 has no folder of one file: the torrent is the file {name}"
+        ));
+    }
+
+    let piece_len = args.piece_size.unwrap_or_else(|| {
+        let lens: Vec<u64> = survey.files.iter().map(|file| file.stamp.len).collect();
+        metainfo::piece_len_for_files(version, &lens)
+    });
+    let plan = create::plan(&survey, version, piece_len).map_err(explain)?;
     let watch = Watch::default();
-    let bar = progress::bytes_bar(ctx, "hashing", survey.size_bytes);
+    let bar = progress::bytes_bar(ctx, "hashing", plan.size_bytes);
     let done = || watch.bytes_done.load(Ordering::Relaxed);
-    let mut info = progress::follow(&bar, done, || create::hash(&survey, piece_len, &watch))
-        .map_err(explain)?;
+    let mut info =
+        progress::follow(&bar, done, || create::hash(&survey, plan, &watch)).map_err(explain)?;
     info.private = args.private;
     info.source = args.source;
     let draft = Draft {
@@ -169,16 +238,28 @@ fn warn_left_out(survey: &Survey) {
 /// What was made, for the user.
 fn made(out: &Path, torrent: &Metainfo) -> String {
     let info = &torrent.info;
-    let files = match info.files.len() {
+    let files = match info.files.iter().filter(|file| !file.padding).count() {
         1 => "1 file".to_owned(),
         n => format!("{n} files"),
     };
-    format!(
-        "torrent    {}\ninfo-hash  {}\ncontent    {}, {} in {files}\npieces     {} of {}\n",
-        out.display(),
-        torrent.info_hash,
+    let mut text = format!("torrent    {}\n", out.display());
+    if info.version.has_v1() {
+        text += &format!("info-hash  {}\n", torrent.info_hash);
+    }
+    if let Some(hash) = torrent.info_hash_v2 {
+        text += &format!("hash (v2)  {hash}\n");
+    }
+    text += &format!(
+        "content    {}, {} in {files}\n",
         shown(&info.name),
-        Bytes(info.size_bytes),
+        Bytes(info.payload_bytes())
+    );
+    if info.padding_bytes() > 0 {
+        let padding = Bytes(info.padding_bytes());
+        text += &format!("padding    {padding}, for clients of version 1\n");
+    }
+    text + &format!(
+        "pieces     {} of {}\n",
         info.piece_count(),
         Bytes(info.piece_len.into())
     )
@@ -190,8 +271,15 @@ fn explain(error: CreateError) -> CmdError {
             CmdError::surroundings(error).hint("wait until nothing writes there, then create again")
         }
         CreateError::Disk(_) => CmdError::surroundings(error),
-        CreateError::Link { .. } => CmdError::usage(error)
-            .hint("choose with --links follow (share what it points to) or --links skip"),
+        CreateError::Link { .. } => CmdError::usage(error).hint(
+            "choose --links follow (share what it points to), --links keep (as a link) or --links skip",
+        ),
+        CreateError::LinkOutside { .. } | CreateError::LinkAstray { .. } => {
+            CmdError::usage(error).hint("choose --links follow (share what it points to) or --links skip")
+        }
+        CreateError::TooManyPieces { .. } => {
+            CmdError::usage(error).hint("choose larger ones, or leave --piece-size out")
+        }
         CreateError::NameNotUtf8 { .. } => {
             CmdError::usage(error).hint("rename it: torrent files hold names as UTF-8")
         }
@@ -199,14 +287,14 @@ fn explain(error: CreateError) -> CmdError {
     }
 }
 
-fn parse_tier(text: &str) -> Result<Tier, String> {
+pub(super) fn parse_tier(text: &str) -> Result<Tier, String> {
     text.split(',')
         .map(parse_url)
         .collect::<Result<_, _>>()
         .map(Tier)
 }
 
-fn parse_url(text: &str) -> Result<String, String> {
+pub(super) fn parse_url(text: &str) -> Result<String, String> {
     let text = text.trim();
     let (scheme, rest) = text
         .split_once("://")

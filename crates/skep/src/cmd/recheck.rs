@@ -25,6 +25,10 @@ use crate::{
 ///
 /// Reads every byte on all cores and changes nothing. The exit code is 0 if all is there and right,
 /// and 1 if not; the files that miss something are listed.
+///
+/// In version 2 and hybrids a piece lies in one file, so the stretches of the file that are missing or
+/// wrong are listed, too, as exactly as the torrent knows them: to the piece. (The hashes of single blocks
+/// are not in a torrent file. Peers have them, and skep get asks for them.)
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The torrent file.
@@ -68,6 +72,9 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         let path = shown(&files.path(file).display().to_string());
         let note = len_note(info, &files, file);
         found += &format!("{path}: {missing} of its pieces missing or wrong, {note}\n");
+        if info.version.has_v2() {
+            found += &stretches_text(&stretches(info, file, &there));
+        }
     }
     ui::print(found)?;
     Ok(match bad {
@@ -84,7 +91,9 @@ fn files_missing(info: &Info, there: &Bitfield) -> Vec<(usize, u32)> {
         .filter(|&piece| !there.has(piece))
     {
         for span in info.piece_spans(piece) {
-            missing[span.file] += 1;
+            if !info.files[span.file].padding {
+                missing[span.file] += 1;
+            }
         }
     }
     missing
@@ -92,6 +101,40 @@ fn files_missing(info: &Info, there: &Bitfield) -> Vec<(usize, u32)> {
         .enumerate()
         .filter(|&(_, count)| count > 0)
         .collect()
+}
+
+/// More stretches of one file are counted, not listed.
+const STRETCHES_SHOWN_MAX: usize = 20;
+
+/// The stretches of a file that its missing pieces are, as offsets in the file of the first byte and of the
+/// first byte after; neighbours are one. For version 2 and hybrids, where a piece lies in one file.
+fn stretches(info: &Info, file: usize, there: &Bitfield) -> Vec<(u64, u64)> {
+    let mut stretches: Vec<(u64, u64)> = Vec::new();
+    let missing = info.file_pieces(file).map(PieceIndex);
+    for piece in missing.filter(|&piece| !there.has(piece)) {
+        let own = info.piece_spans(piece).filter(|span| span.file == file);
+        for span in own {
+            match stretches.last_mut() {
+                Some((_, end)) if *end == span.offset => *end += span.len,
+                _ => stretches.push((span.offset, span.offset + span.len)),
+            }
+        }
+    }
+    stretches
+}
+
+fn stretches_text(stretches: &[(u64, u64)]) -> String {
+    let shown = stretches.iter().take(STRETCHES_SHOWN_MAX);
+    let line = |(begin, end): &(u64, u64)| {
+        let len = Bytes(end - begin);
+        format!("  bytes {begin} to {}, {len}\n", end - 1)
+    };
+    let mut text: String = shown.map(line).collect();
+    let rest = stretches.len().saturating_sub(STRETCHES_SHOWN_MAX);
+    if rest > 0 {
+        text += &format!("  and {rest} more stretches\n");
+    }
+    text
 }
 
 fn len_note(info: &Info, files: &Files, file: usize) -> String {
@@ -103,5 +146,24 @@ fn len_note(info: &Info, files: &Files, file: usize) -> String {
         }
         Ok(Some(_)) => "its length is right".to_owned(),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_stretches_are_counted() {
+        let many: Vec<_> = (0..23).map(|n| (n * 10, n * 10 + 1)).collect();
+        let text = stretches_text(&many);
+        assert!(
+            text.starts_with("  bytes 0 to 0, 1 bytes\n  bytes 10 to 10"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("  bytes 190 to 190, 1 bytes\n  and 3 more stretches\n"),
+            "{text}"
+        );
     }
 }

@@ -40,6 +40,18 @@ const ROWS: &[Row] = &[
     row(0, &["create", "t", "--out", "c.torrent", "--force"]),
     row(0, &["inspect", "t.torrent"]),
     row(0, &["inspect", "t.torrent", "--json"]),
+    row(
+        0,
+        &[
+            "edit",
+            "t.torrent",
+            "--comment",
+            "x",
+            "--out",
+            "e.torrent",
+            "--force",
+        ],
+    ),
     until_interrupted(
         0,
         &["seed", "t.torrent", "t", "-v", "--listen", "127.0.0.1"],

@@ -17,7 +17,7 @@ use crate::{
 
 /// Nesting: libtorrent's limit is 100 and real torrents need 6 (a path's component within a file
 /// within the list of files within the info dictionary; version 2 trees more).
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     depth_max: 100,
     values_max: VALUES_MAX,
     canonical: false,

@@ -176,6 +176,32 @@ fn the_piece_length_follows_its_table() {
     }
 }
 
+/// In a hybrid of many files, small pieces keep the padding below an eighth of the content, unless that
+/// needs too many pieces.
+#[test]
+fn hybrids_of_many_files_have_smaller_pieces() {
+    const KIB: u64 = 1 << 10;
+    let len = |version, count: usize, len: u64| piece_len_for_files(version, &vec![len; count]);
+    let padding = |count: u64, len: u64, piece_len: u32| {
+        let padded = len.next_multiple_of(piece_len.into()) * count;
+        (padded - len * count) * 100 / (len * count)
+    };
+    for version in [Version::V1, Version::V2] {
+        assert_eq!(len(version, 1_000, 10_000 * KIB), 8 << 20);
+    }
+    assert_eq!(len(Version::Hybrid, 1, 10_000_000 * KIB), 8 << 20);
+    let thousand = len(Version::Hybrid, 1_000, 10_000 * KIB);
+    assert_eq!(
+        (thousand, padding(1_000, 10_000 * KIB, thousand)),
+        (2 << 20, 2)
+    );
+    // 100,000 files of 100 KiB: at 32 KiB there would be four pieces for each.
+    let many = len(Version::Hybrid, 100_000, 100 * KIB);
+    assert_eq!((many, padding(100_000, 100 * KIB, many)), (64 << 10, 28));
+    assert_eq!(len(Version::Hybrid, 100_000, KIB), 16 << 10);
+    assert_eq!(len(Version::Hybrid, 2, u64::MAX), PIECE_LEN_MAX);
+}
+
 /// A torrent whose keys are written in a bad order has the info-hash of the bytes as they are.
 #[test]
 fn the_info_hash_is_over_the_raw_bytes() {

@@ -33,15 +33,7 @@ impl Draft {
     ///
     /// [`MetainfoError`] that reading the file again gives.
     pub fn encode(&self) -> Result<Vec<u8>, MetainfoError> {
-        let tiers: Vec<&Vec<String>> = self.tiers.iter().filter(|tier| !tier.is_empty()).collect();
-        let tracker_count: usize = tiers.iter().map(|tier| tier.len()).sum();
-        let announce = tiers.first().and_then(|tier| tier.first()).cloned();
-        let announce_list = (tracker_count > 1).then(|| tiers.into_iter().map(texts).collect());
-        let web_seeds = match self.web_seeds.as_slice() {
-            [] => None,
-            [one] => Some(Item::from(one.as_str())),
-            several => Some(texts(several)),
-        };
+        let (announce, announce_list) = trackers(&self.tiers);
         // What could not be written as it is, such as two files of one path, is an error here already.
         let written = self.info.files.iter().filter(|file| !file.padding);
         let paths = written
@@ -52,16 +44,34 @@ impl Draft {
         let layers = self.info.version.has_v2().then(|| layers(&self.info));
         let bytes = Dict::new()
             .with_some("announce", announce)
-            .with_some("announce-list", announce_list.map(Item::List))
+            .with_some("announce-list", announce_list)
             .with_some("comment", self.comment.clone())
             .with_some("created by", self.created_by.clone())
             .with_some("creation date", self.creation_date)
             .with("info", info)
             .with_some("piece layers", layers)
-            .with_some("url-list", web_seeds)
+            .with_some("url-list", web_seeds(&self.web_seeds))
             .encode();
         Metainfo::from_bytes(&bytes)?;
         Ok(bytes)
+    }
+}
+
+/// `announce` and `announce-list`.
+pub(super) fn trackers(tiers: &[Vec<String>]) -> (Option<Item>, Option<Item>) {
+    let tiers: Vec<&Vec<String>> = tiers.iter().filter(|tier| !tier.is_empty()).collect();
+    let count: usize = tiers.iter().map(|tier| tier.len()).sum();
+    let announce = tiers.first().and_then(|tier| tier.first()).cloned();
+    let list = (count > 1).then(|| Item::List(tiers.into_iter().map(texts).collect()));
+    (announce.map(Item::from), list)
+}
+
+/// `url-list`.
+pub(super) fn web_seeds(urls: &[String]) -> Option<Item> {
+    match urls {
+        [] => None,
+        [one] => Some(Item::from(one.as_str())),
+        several => Some(texts(several)),
     }
 }
 
