@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interoperation with clients that we did not write, on loopback addresses.
 
-  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect; none: all of them
+  run.py [CASE...]      CASE: CLIENT-from-skep, skep-from-CLIENT, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect, torrents; none: all of them
 Needs what bench/peers/install.sh installs, and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
 and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
 Prints one line a case and, last, 'N passed, N failed'.
@@ -273,11 +273,18 @@ def seeds_listed(url, torrent):
     return scrape(url, bytes.fromhex(info_hash(torrent)))[0]
 
 
+def torrent_files():
+    """What the one writes the other reads as it was meant (interop/torrents.py)."""
+    import torrents
+    return torrents.both_ways(WORK / f"{case_number}")
+
+
 CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS},
          **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "tracker-http": lambda: tracker_for("http"),
          "tracker-udp": lambda: tracker_for("udp"),
          "tracker-http-ipv6": lambda: tracker_ipv6("http"), "tracker-udp-ipv6": lambda: tracker_ipv6("udp"),
-         "observe": observe, "dissect": dissect}
+         "observe": observe, "dissect": dissect,
+         "torrents": torrent_files}
 
 
 def main():

@@ -5,7 +5,7 @@
 use skep_wire::{
     Bitfield, PeerId, PieceIndex,
     bencode::{self, Dict, Item, Limits, Node, Value},
-    metainfo::{Draft, File, Info, Link, Metainfo, Version, Warning},
+    metainfo::{Draft, Edit, File, Info, Link, Metainfo, Version, Warning},
     peer::{
         self, HANDSHAKE_LEN, Handshake, HashRequest, Message, MessageId,
         ext::{ExtHandshake, Pex, decode_dont_have, encode_dont_have},
@@ -144,6 +144,20 @@ pub(crate) fn metainfo(data: &[u8]) {
     }
     let spans = info.spans(0, u64::MAX).map(|span| span.len).sum::<u64>();
     assert_eq!(spans, sum);
+    // An edit changes what it names, and never the info dictionary.
+    assert_eq!(Edit::default().apply(data).as_deref(), Ok(data));
+    let edit = Edit {
+        comment: Some(Some("edited".to_owned())),
+        ..Edit::default()
+    };
+    let edited = edit.apply(data).expect("a torrent takes a comment");
+    let edited = Metainfo::from_bytes(&edited).expect("it is one still");
+    assert_eq!(edited.comment.as_deref(), Some("edited"));
+    assert_eq!(edited.info_bytes, torrent.info_bytes);
+    assert_eq!(edited.info, torrent.info);
+    assert_eq!(edited.tiers, torrent.tiers);
+    assert_eq!(edited.web_seeds, torrent.web_seeds);
+
     // What had to be shown otherwise than it came (names that are not UTF-8) sorts otherwise, and a
     // folder of one file cannot be told from the file: version 2 writes those as another torrent.
     let is_own = |warning: &Warning| {
