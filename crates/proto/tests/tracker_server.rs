@@ -272,10 +272,49 @@ fn peers_beyond_the_limits_push_out_silent_ones() {
         assert!(swarm.store.peers() <= 1_000);
     }
     assert_eq!(swarm.store.peers(), 1_000);
-    // The other family pays for its own.
+    // The other family pays for its own, and for its first with one of this.
     swarm.announce("[::1]:1", 5, Started);
     swarm.announce("[::1]:2", 5, Started);
-    assert_eq!(swarm.store.peers(), 1_001);
+    assert_eq!(swarm.store.peers(), 1_000);
+    assert_eq!(swarm.store.scrape(&TORRENT, Family::V6).incomplete, 1);
+}
+
+/// A stranger fills one family with torrents that have a history and no peer, while the other is at
+/// the limit of peers. Whom to let go must still be found at once: looking through all torrents
+/// would take 20 billion looks here, and hold up everybody.
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the time that it takes is what is tested"
+)]
+fn empty_torrents_do_not_slow_the_search_for_one_with_peers() {
+    const EMPTY: u32 = 200_000;
+    let mut config = StoreConfig::new([1; 32]);
+    config.peers_max = 500;
+    let mut swarm = Swarm::with(config);
+    for n in 1..=499 {
+        swarm.announce(&format!("127.0.0.1:{n}"), 5, Started);
+    }
+    let of = |n: u32, left, event| {
+        let mut request = request(left, event);
+        request.info_hash.0[..4].copy_from_slice(&n.to_be_bytes());
+        request
+    };
+    for n in 0..EMPTY {
+        swarm.send("::1", &of(n, 5, Started));
+        swarm.send("::1", &of(n, 0, Completed));
+        swarm.send("::1", &of(n, 0, Stopped));
+    }
+    assert_eq!(swarm.store.torrents(), 1 + EMPTY as usize);
+    swarm.announce("127.0.0.2:1", 5, Started);
+    let begun = std::time::Instant::now();
+    for n in (EMPTY / 2..EMPTY).rev() {
+        swarm.send("::1", &of(n, 5, Started));
+        assert_eq!(swarm.store.peers(), 500);
+    }
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
 }
 
 #[test]

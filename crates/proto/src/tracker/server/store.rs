@@ -39,7 +39,8 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Half-hour intervals, and room for a million torrents and ten million peers (about 0.4 GB).
+    /// Half-hour intervals, and room for a million torrents of each family and ten million peers:
+    /// 0.7 GB where strangers fill it as badly as they can (two million torrents of few peers each).
     pub fn new(seed: [u8; 32]) -> Self {
         Self::with_interval(1_800, seed)
     }
@@ -96,6 +97,9 @@ struct Table<const N: usize> {
     index: HashMap<InfoHash, u32, Keyed>,
     slots: Vec<Option<(InfoHash, Swarm<N>)>>,
     free: Vec<u32>,
+    /// The slots of swarms that have peers, so that one that can let a peer go is found at once
+    /// however many are empty.
+    live: Vec<u32>,
     peers: usize,
     sweep_at: usize,
 }
@@ -188,7 +192,11 @@ impl Store {
             peers,
             now_secs: secs(now),
         };
-        Ok(match from.to_canonical() {
+        let pays = match from.to_canonical() {
+            IpAddr::V4(_) => v4.peers > 0,
+            IpAddr::V6(_) => v6.peers > 0,
+        };
+        let reply = match from.to_canonical() {
             IpAddr::V4(ip) => {
                 let endpoint = compact::<6>(&ip.octets(), request.port);
                 v4.announce(endpoint, Family::V4, request, wanted, &mut cx)
@@ -197,7 +205,15 @@ impl Store {
                 let endpoint = compact::<18>(&ip.octets(), request.port);
                 v6.announce(endpoint, Family::V6, request, wanted, &mut cx)
             }
-        })
+        };
+        // Who had nobody of its own to let go takes the place from the other family.
+        if !pays && v4.peers + v6.peers > config.peers_max {
+            match from.to_canonical() {
+                IpAddr::V4(_) => v6.evict_peer(rng),
+                IpAddr::V6(_) => v4.evict_peer(rng),
+            }
+        }
+        Ok(reply)
     }
 
     /// The counts of a torrent, as they stand for clients of `family`.
@@ -252,6 +268,7 @@ impl<const N: usize> Table<N> {
             index: HashMap::with_hasher(keyed),
             slots: Vec::new(),
             free: Vec::new(),
+            live: Vec::new(),
             peers: 0,
             sweep_at: 0,
         }
@@ -323,22 +340,17 @@ impl<const N: usize> Table<N> {
             self.change(slot, |swarm| swarm.evict(cx.rng));
         } else if cx.peers >= cx.config.peers_max {
             // The limit is on both families; who comes pays with a peer of its own.
-            let drawn = (0..EVICTION_SAMPLE).filter_map(|_| cx.rng.index(self.slots.len()));
-            let drawn: Vec<usize> = drawn.collect();
-            let peers_of = |slot: usize| self.slots[slot].as_ref().map_or(0, |(_, s)| s.len());
-            let victim = drawn
-                .into_iter()
-                .max_by_key(|&slot| peers_of(slot))
-                .unwrap_or(slot);
-            let before = self.peers;
-            self.change(victim, |swarm| swarm.evict(cx.rng));
-            if self.peers == before {
-                // All that were drawn are empty: this table holds few of the peers. Any will do.
-                let any = (0..self.slots.len()).find(|&slot| peers_of_slot(&self.slots, slot) > 0);
-                if let Some(any) = any {
-                    self.change(any, |swarm| swarm.evict(cx.rng));
-                }
-            }
+            self.evict_peer(cx.rng);
+        }
+    }
+
+    /// Lets one peer go: of a few drawn torrents, one of that with the most.
+    fn evict_peer(&mut self, rng: &mut Rng) {
+        let drawn = (0..EVICTION_SAMPLE).filter_map(|_| rng.index(self.live.len()));
+        let drawn = drawn.map(|at| self.live[at] as usize);
+        let peers_of = |slot: &usize| self.slots[*slot].as_ref().map_or(0, |(_, s)| s.len());
+        if let Some(slot) = drawn.max_by_key(peers_of) {
+            self.change(slot, |swarm| swarm.evict(rng));
         }
     }
 
@@ -387,6 +399,9 @@ impl<const N: usize> Table<N> {
     fn forget(&mut self, slot: usize) {
         if let Some((info_hash, swarm)) = self.slots[slot].take() {
             self.peers -= swarm.len();
+            if let Some(at) = swarm.live_at {
+                self.bury(at);
+            }
             self.index.remove(&info_hash);
             self.free.push(slot as u32);
         }
@@ -394,10 +409,32 @@ impl<const N: usize> Table<N> {
 
     /// Changes a swarm and keeps count.
     fn change(&mut self, slot: usize, f: impl FnOnce(&mut Swarm<N>)) {
-        if let Some((_, swarm)) = &mut self.slots[slot] {
-            let before = swarm.len();
-            f(swarm);
-            self.peers = self.peers + swarm.len() - before;
+        let Some((_, swarm)) = &mut self.slots[slot] else {
+            return;
+        };
+        let before = swarm.len();
+        f(swarm);
+        self.peers = self.peers + swarm.len() - before;
+        match (swarm.len(), swarm.live_at) {
+            (1.., None) => {
+                swarm.live_at = Some(self.live.len() as u32);
+                self.live.push(slot as u32);
+            }
+            (0, Some(at)) => {
+                swarm.live_at = None;
+                self.bury(at);
+            }
+            (1.., Some(_)) | (0, None) => {}
+        }
+    }
+
+    /// Takes a place out of the list of swarms that have peers; the last one takes it.
+    fn bury(&mut self, at: u32) {
+        self.live.swap_remove(at as usize);
+        if let Some(&moved) = self.live.get(at as usize)
+            && let Some((_, swarm)) = &mut self.slots[moved as usize]
+        {
+            swarm.live_at = Some(at);
         }
     }
 
@@ -423,20 +460,20 @@ impl<const N: usize> Table<N> {
             let slot = self.sweep_at % self.slots.len();
             self.sweep_at = slot + 1;
             seen += 1;
-            let Some((_, swarm)) = &mut self.slots[slot] else {
+            let Some((_, swarm)) = &self.slots[slot] else {
                 budget -= 1;
                 continue;
             };
             budget = budget.saturating_sub(1 + swarm.len());
-            self.peers -= swarm.expire(before_secs);
-            // A count of downloads is worth keeping until the room is needed.
-            if swarm.len() == 0 && swarm.downloaded == 0 {
+            let mut is_worthless = false;
+            self.change(slot, |swarm| {
+                swarm.expire(before_secs);
+                // A count of downloads is worth keeping until the room is needed.
+                is_worthless = swarm.len() == 0 && swarm.downloaded == 0;
+            });
+            if is_worthless {
                 self.forget(slot);
             }
         }
     }
-}
-
-fn peers_of_slot<const N: usize>(slots: &[Option<(InfoHash, Swarm<N>)>], slot: usize) -> usize {
-    slots[slot].as_ref().map_or(0, |(_, swarm)| swarm.len())
 }

@@ -15,6 +15,8 @@ pub(super) struct Swarm<const N: usize> {
     pub(super) downloaded: u32,
     /// When somebody last announced, in seconds since the run began.
     pub(super) touched_secs: u32,
+    /// Its place in the table's list of swarms that have peers.
+    pub(super) live_at: Option<u32>,
 }
 
 /// What an announce says of the announcer.
@@ -35,6 +37,7 @@ impl<const N: usize> Swarm<N> {
             seeds: Peers::new(),
             downloaded: 0,
             touched_secs,
+            live_at: None,
         }
     }
 
