@@ -136,6 +136,24 @@ fn head_end(bytes: &[u8]) -> Result<Option<usize>, HttpError> {
     Ok(None)
 }
 
+/// Whether a head may end in `bytes`, or is too long by now: whether reading one is worth a try.
+///
+/// `scanned` is how many bytes were looked at by earlier calls; 0 for a new head. So each byte of a
+/// head that comes a byte at a time is looked at once, and not as often as there are bytes.
+pub fn head_may_end(bytes: &[u8], scanned: &mut usize) -> bool {
+    // The line end before an empty line may have come earlier.
+    let from = scanned.saturating_sub(3).min(bytes.len());
+    *scanned = bytes.len();
+    let mut rest = &bytes[from..];
+    while let Some(at) = rest.iter().position(|&byte| byte == b'\n') {
+        rest = &rest[at + 1..];
+        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+            return true;
+        }
+    }
+    bytes.len() >= HEAD_LEN_MAX
+}
+
 /// The lines of a head without their line ends, up to the empty line.
 fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
     head.split(|&byte| byte == b'\n')

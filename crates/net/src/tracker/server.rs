@@ -4,6 +4,7 @@
 //! share one [`Answerer`] behind a lock that is held for one answer at a time. What it is not: a
 //! place of decisions on swarms, which are the machine's.
 
+mod conns;
 mod http;
 mod udp;
 
@@ -33,7 +34,8 @@ pub struct ServerConfig {
     pub udp: Vec<SocketAddr>,
     /// The swarms: intervals and limits.
     pub store: StoreConfig,
-    /// Greatest number of HTTP connections. Whoever comes beyond it is told so (status 503).
+    /// Greatest number of HTTP connections. For whoever comes beyond it the one goes that was
+    /// answered longest ago; one of the newcomer's own address, if that holds an eighth of them.
     pub conns_max: usize,
     /// How long a client may take to send a request that it began, or to take an answer.
     pub request_time_max: Duration,
@@ -169,7 +171,7 @@ impl TrackerServer {
             udp: vec![],
             tasks: vec![],
         };
-        let places = Arc::new(tokio::sync::Semaphore::new(config.conns_max));
+        let conns = conns::Conns::new(config.conns_max);
         for addr in config.http {
             let failed = |error| TrackerServerError::Listen {
                 transport: "http",
@@ -178,7 +180,7 @@ impl TrackerServer {
             };
             let listener = listen(addr).map_err(failed)?;
             handle.http.push(listener.local_addr().map_err(failed)?);
-            let serve = http::serve(listener, Arc::clone(&shared), Arc::clone(&places));
+            let serve = http::serve(listener, Arc::clone(&shared), conns.clone());
             handle.tasks.push(tokio::spawn(serve));
         }
         for addr in config.udp {

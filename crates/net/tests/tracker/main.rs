@@ -1,6 +1,9 @@
 //! The tracker server and the tracker client on real sockets.
 #![allow(clippy::unwrap_used)]
 
+mod hostile_clients;
+mod hostile_trackers;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -22,10 +25,7 @@ use skep_wire::{
         udp::{Request, TransactionId},
     },
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UdpSocket},
-};
+use tokio::net::UdpSocket;
 
 const TORRENT: InfoHash = InfoHash([0x5e; 20]);
 
@@ -296,181 +296,6 @@ async fn injected_endpoint_is_named_though_it_never_announced() {
     server.inject(TORRENT, bogus);
     let mut client = client(&server, "127.0.0.2", 1_001, 5);
     assert_eq!(announced(&mut client).await.1, [bogus]);
-}
-
-#[tokio::test]
-async fn connection_serves_many_requests_even_if_they_come_together_or_in_parts() {
-    let server = start("http", "127.0.0.1:0");
-    let mut stream = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
-    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    stream.write_all(&request.repeat(2)).await.unwrap();
-    stream.write_all(&request[..9]).await.unwrap();
-    tokio::task::yield_now().await;
-    stream.write_all(&request[9..]).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.unwrap();
-    assert_eq!(
-        answers.matches("HTTP/1.1 200 OK\r\n").count(),
-        4,
-        "{answers}"
-    );
-    assert_eq!(
-        answers.matches("Connection: close\r\n").count(),
-        1,
-        "{answers}"
-    );
-}
-
-#[tokio::test]
-async fn oversized_head_is_refused_and_the_connection_closed() {
-    let server = start("http", "127.0.0.1:0");
-    let mut stream = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
-    let head = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(20_000));
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-}
-
-/// A byte now and then does not buy more time than one request has.
-#[tokio::test]
-async fn slow_client_is_let_go_and_others_are_served_meanwhile() {
-    let mut config = TrackerConfig::new(60).unwrap();
-    config.http.push("127.0.0.1:0".parse().unwrap());
-    config.request_time_max = Duration::from_millis(150);
-    let server = TrackerServer::start(config).unwrap();
-    let mut slow = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
-    let (mut read, mut write) = slow.split();
-    let trickle = async {
-        loop {
-            if write.write_all(b"G").await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let mut answer = Vec::new();
-    let mut chunk = [0; 256];
-    let reading = async {
-        while let Ok(len) = read.read(&mut chunk).await
-            && len > 0
-        {
-            answer.extend_from_slice(&chunk[..len]);
-        }
-    };
-    tokio::select! {
-        () = trickle => {}
-        () = reading => {}
-        () = tokio::time::sleep(Duration::from_secs(10)) => panic!("never let go"),
-    }
-    assert!(
-        answer.starts_with(b"HTTP/1.1 408 "),
-        "{}",
-        answer.escape_ascii()
-    );
-}
-
-#[tokio::test]
-async fn connection_beyond_the_limit_is_told_so() {
-    let mut config = TrackerConfig::new(60).unwrap();
-    config.http.push("127.0.0.1:0".parse().unwrap());
-    config.conns_max = 1;
-    let server = TrackerServer::start(config).unwrap();
-    let mut first = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
-    first.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(first.read(&mut [0; 512]).await.unwrap() > 0);
-    let mut second = TcpStream::connect(server.http_addrs()[0]).await.unwrap();
-    let mut answer = String::new();
-    second.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-}
-
-/// Eight trackers, seven of which are hostile in their own way: each fails for its own reason, and
-/// the eighth serves us all the same.
-#[tokio::test]
-async fn hostile_trackers_fail_each_for_its_reason_and_the_rest_goes_on() {
-    let good = start("http", "127.0.0.1:0");
-    let head = "HTTP/1.1 200 OK\r\n";
-    let chunk = format!("1;{}\r\nx\r\n", "y".repeat(900));
-    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
-    let forever = |unit: &str| unit.repeat(4_000).into_bytes();
-    // Header, 64 stored blocks of zeroes that claim to be 65,535 bytes each: more than the limit.
-    let stored = [&b"\0\xff\xff\0\0"[..], &[0; 0xffff]].concat().repeat(64);
-    let bomb = [
-        &b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..],
-        &stored[..900_000],
-        &[0; 8],
-    ]
-    .concat();
-    let answers: Vec<(Vec<u8>, &str)> = vec![
-        (format!("{head}\r\n<html>").into(), "not bencode"),
-        (
-            b"HTTP/1.1 302 x\r\nLocation: /announce\r\n\r\n".to_vec(),
-            "in a circle",
-        ),
-        (
-            [head.as_bytes(), b"Content-Encoding: gzip\r\n\r\n", &bomb].concat(),
-            "gzip",
-        ),
-        (
-            [head.as_bytes(), chunked.as_bytes(), &forever(&chunk)].concat(),
-            "on the wire",
-        ),
-        (
-            [head.as_bytes(), b"\r\n", &forever(&"x".repeat(999))].concat(),
-            "exceeds the limit",
-        ),
-        (
-            format!("{head}Content-Length: -1\r\n\r\n").into(),
-            "content-length",
-        ),
-        (b"\r\n\r\n".repeat(9_000), "HTTP/1"),
-    ];
-    let mut urls = Vec::new();
-    for (answer, _) in &answers {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        urls.push(format!(
-            "http://{}/announce",
-            listener.local_addr().unwrap()
-        ));
-        let answer = answer.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let _ = stream.read(&mut [0; 4_096]).await;
-                let _ = stream.write_all(&answer).await;
-                let _ = stream.shutdown().await;
-                let _ = stream.read(&mut [0; 1]).await;
-            }
-        });
-    }
-    urls.extend(good.urls());
-    let mut announcer = AnnouncerConfig::new(TORRENT, PeerId([b'x'; 20]), 1_001);
-    announcer.mode = Mode::Every;
-    let mut client = TrackerClient::start(TrackerClientConfig {
-        announcer,
-        tiers: vec![urls],
-        bind: "127.0.0.2".parse().unwrap(),
-        resolver: Arc::new(SystemResolver::new()),
-        clock: RunClock::start(),
-        seed: 1,
-        transfer: Transfer::default(),
-    });
-    let mut heard = vec![None; answers.len() + 1];
-    while heard.iter().any(Option::is_none) {
-        match next(&mut client).await {
-            Event::Announced { tracker, .. } => heard[tracker] = Some("answered".to_owned()),
-            Event::Failed { tracker, why, .. } => heard[tracker] = Some(why.to_string()),
-            Event::Redirected { .. } => {}
-        }
-    }
-    for ((_, expected), heard) in answers.iter().zip(heard.iter().flatten()) {
-        assert!(heard.contains(expected), "{heard}, expected {expected}");
-    }
-    assert_eq!(heard.last(), Some(&Some("answered".to_owned())));
 }
 
 /// Nobody listens there, which over TCP is known at once; the other has no address of our family. A

@@ -37,13 +37,15 @@ pub(crate) struct Args {
     /// How long clients are to wait between announces. A peer that misses two is gone.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
     interval: u32,
-    /// Keep at most this many torrents of each of IPv4 and IPv6; the smallest and quietest go first.
+    /// Keep at most this many torrents of each of IPv4 and IPv6; the smallest and quietest go first. A
+    /// million take 200 to 300 MB.
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000, value_parser = limit)]
     torrents_max: usize,
     /// Keep at most this many peers; the quietest go first. A million take about 35 MB.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000_000, value_parser = limit)]
     peers_max: usize,
-    /// Serve at most this many HTTP connections at once.
+    /// Serve at most this many HTTP connections at once; for whoever comes beyond it, the one goes that
+    /// was answered longest ago. Each takes 100 kB at most.
     #[arg(long, value_name = "COUNT", default_value_t = 4_096, value_parser = limit)]
     conns_max: usize,
     /// Print a line of counts to standard error this often; 0 never does.

@@ -7,4 +7,5 @@ mod observe;
 mod output;
 mod scripts;
 mod support;
+mod tracker;
 mod transfer;

@@ -61,7 +61,9 @@ pub fn parse_request(bytes: &[u8]) -> Result<Option<Request<'_>>, HttpError> {
         _ => return Err(not_http()),
     };
     let method_ok = !method.is_empty() && method.iter().all(|&byte| is_token(byte));
-    if !method_ok || !target.starts_with(b"/") {
+    // A bare carriage return is a line end to some that stand between (RFC 9112, "Message Format").
+    let target_ok = target.starts_with(b"/") && !target.iter().any(u8::is_ascii_control);
+    if !method_ok || !target_ok {
         return Err(not_http());
     }
     let mut keep_alive = minor == 1;
@@ -70,6 +72,15 @@ pub fn parse_request(bytes: &[u8]) -> Result<Option<Request<'_>>, HttpError> {
             return Err(HttpError::TooManyHeaders { limit: HEADERS_MAX });
         }
         let header = parse_header(line)?;
+        if header
+            .value
+            .iter()
+            .any(|byte| matches!(byte, b'\r' | b'\0'))
+        {
+            return Err(HttpError::BadHeader {
+                line: excerpt(line),
+            });
+        }
         if header.name.eq_ignore_ascii_case(b"connection") {
             for word in header
                 .value

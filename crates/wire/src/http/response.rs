@@ -1,8 +1,8 @@
 //! Responses: read by the client, written by the tracker.
 
 use super::{
-    BODY_LEN_MAX, HEADERS_MAX, HttpError, INFLATED_LEN_MAX, excerpt, gunzip, head_end, lines,
-    parse_content_length, parse_header,
+    BODY_LEN_MAX, HEADERS_MAX, HttpError, INFLATED_LEN_MAX, excerpt, gunzip, head_end,
+    head_may_end, lines, parse_content_length, parse_header,
 };
 
 /// A whole response.
@@ -24,8 +24,13 @@ pub struct Response {
 #[derive(Debug, Default)]
 pub struct ResponseParser {
     state: State,
-    /// What came and is not used yet: the head, or the line of a chunk.
+    /// What came and is not used yet, from `used` on: the head, or the line of a chunk.
     buf: Vec<u8>,
+    /// Bytes of `buf` that are used up. They go at the next push, and not one line at a time: a
+    /// body in chunks of one byte would move what follows as often.
+    used: usize,
+    /// Bytes of a head that were looked at.
+    scanned: usize,
     body: Vec<u8>,
     received: u64,
 }
@@ -86,7 +91,7 @@ impl ResponseParser {
             State::Body {
                 body: BodyState::Sized { .. } | BodyState::ToEnd,
                 ..
-            } if self.buf.is_empty() => {
+            } if self.used == self.buf.len() => {
                 // The common case of a long body goes without the detour through `buf`.
                 return self.body_bytes(bytes);
             }
@@ -95,6 +100,8 @@ impl ResponseParser {
         let mut bytes = bytes;
         loop {
             // Line by line: never more than a head is buffered at once.
+            self.buf.drain(..self.used);
+            self.used = 0;
             let room = super::HEAD_LEN_MAX.saturating_sub(self.buf.len());
             let (now, later) = bytes.split_at(bytes.len().min(room));
             self.buf.extend_from_slice(now);
@@ -135,11 +142,16 @@ impl ResponseParser {
             match &mut self.state {
                 State::Done => return Ok(None),
                 State::Head => {
-                    let Some(end) = head_end(&self.buf)? else {
+                    let unused = &self.buf[self.used..];
+                    if !head_may_end(unused, &mut self.scanned) {
+                        return Ok(None);
+                    }
+                    let Some(end) = head_end(unused)? else {
                         return Ok(None);
                     };
-                    let (head, body) = parse_head(&self.buf[..end])?;
-                    self.buf.drain(..end);
+                    let (head, body) = parse_head(&unused[..end])?;
+                    self.used += end;
+                    self.scanned = 0;
                     // 1xx: the real response follows (RFC 9110, "Informational 1xx").
                     if (100..200).contains(&head.status) {
                         continue;
@@ -155,16 +167,18 @@ impl ResponseParser {
                     ..
                 } => {
                     let bytes = std::mem::take(&mut self.buf);
-                    return self.body_bytes(&bytes);
+                    let used = std::mem::take(&mut self.used);
+                    return self.body_bytes(&bytes[used..]);
                 }
                 State::Body { body, .. } => {
+                    let unused = &self.buf[self.used..];
                     let (next, used) = match *body {
                         BodyState::Chunk { missing } => {
-                            let len = missing.min(self.buf.len());
+                            let len = missing.min(unused.len());
                             if len == 0 {
                                 return Ok(None);
                             }
-                            self.body.extend_from_slice(&self.buf[..len]);
+                            self.body.extend_from_slice(&unused[..len]);
                             let missing = missing - len;
                             let next = match missing {
                                 0 => BodyState::ChunkEnd,
@@ -172,14 +186,14 @@ impl ResponseParser {
                             };
                             (next, len)
                         }
-                        state => match chunk_line(state, &self.buf, self.body.len())? {
+                        state => match chunk_line(state, unused, self.body.len())? {
                             Line::Partial => return Ok(None),
                             Line::End => return self.finish(),
                             Line::Next(next, used) => (next, used),
                         },
                     };
                     *body = next;
-                    self.buf.drain(..used);
+                    self.used += used;
                 }
             }
         }

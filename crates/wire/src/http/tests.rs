@@ -282,6 +282,13 @@ fn malformed_requests_are_refused() {
             line: "x".to_owned()
         }
     );
+    assert!(matches!(
+        refused(b"GET /a\rb HTTP/1.1\r\n\r\n"),
+        HttpError::NotHttp { .. }
+    ));
+    for value in ["X: a\rContent-Length: 5", "X: \0"] {
+        assert!(matches!(with(value), HttpError::BadHeader { .. }));
+    }
     assert_eq!(
         refused(&[b'x'; HEAD_LEN_MAX]),
         HttpError::HeadTooLong {
@@ -468,4 +475,25 @@ fn response_like() -> impl Strategy<Value = Vec<u8>> {
         bytes.extend(parts.concat());
         bytes
     })
+}
+
+/// The end of a head is found wherever the parts of it are cut, and each byte is looked at once.
+#[test]
+fn end_of_a_head_is_found_across_parts() {
+    for head in ["A: b\r\n\r\n", "A: b\n\n", "A: b\r\n\n", "A: b\n\r\n"] {
+        for cut in 0..head.len() {
+            let mut scanned = 0;
+            let (first, _) = head.as_bytes().split_at(cut);
+            assert!(!head_may_end(first, &mut scanned), "{head:?} {cut}");
+            assert_eq!(scanned, cut);
+            assert!(
+                head_may_end(head.as_bytes(), &mut scanned),
+                "{head:?} {cut}"
+            );
+        }
+    }
+    let mut scanned = 0;
+    let long = vec![b'a'; HEAD_LEN_MAX];
+    assert!(!head_may_end(&long[1..], &mut scanned));
+    assert!(head_may_end(&long, &mut scanned), "too long is an end, too");
 }
