@@ -24,7 +24,7 @@ use skep_wire::{
 
 pub use announcer::{
     ADDRS_TRIED_MAX, AddrChoice, Announcer, AnnouncerConfig, EVENTS_MAX, Event, Mode, SideState,
-    TRACKERS_MAX, TrackerState, Transfer,
+    TRACKER_TIME_MAX, TRACKERS_MAX, TrackerState, Transfer,
 };
 pub use http::HttpExchange;
 pub use tiers::TrackerTiers;

@@ -7,7 +7,8 @@ mod net;
 use std::time::Duration;
 
 use skep_proto::tracker::client::{
-    AddrChoice, CONNECT_TIME_MAX, Event, Mode, NoConnection, TRACKERS_MAX, TrackerFailure,
+    AddrChoice, CONNECT_TIME_MAX, Event, Mode, NoConnection, TRACKER_TIME_MAX, TRACKERS_MAX,
+    TrackerFailure,
 };
 use skep_wire::{
     http::UrlError,
@@ -67,6 +68,40 @@ fn silent_tracker_is_left_for_the_next_one() {
         [(105, TrackerFailure::TimedOut { secs: 105 })]
     );
     assert_eq!(net.announces(1), [(105, Started)]);
+}
+
+/// A tracker whose every address and every redirect takes what time it may does not keep the next
+/// one from being asked for longer than the limit.
+#[test]
+fn tracker_that_wastes_time_wherever_it_can_is_left_for_the_next_one() {
+    let tiers: &[&[&str]] = &[&["udp://slow.example:1"], &["udp://127.0.1.2:1"]];
+    for addr_choice in [AddrChoice::EachFamily, AddrChoice::FirstThatAnswers] {
+        let mut net = Net::new(Mode::Tiers, tiers);
+        net.config.addr_choice = addr_choice;
+        let ips = ["127.0.2.1", "127.0.2.2", "127.0.2.3", "::3", "::4"];
+        let ips = ips.map(|ip| ip.parse().unwrap());
+        net.names.insert("slow.example".to_owned(), ips.to_vec());
+        net.tracker("127.0.1.2:1");
+        net.start();
+        net.run_until(1_000);
+        let secs = TRACKER_TIME_MAX.as_secs();
+        assert_eq!(net.announces(1), [(secs, Started)], "{addr_choice:?}");
+        let timed_out = (secs, TrackerFailure::TimedOut { secs });
+        assert!(net.failures(0).iter().all(|failure| *failure == timed_out));
+    }
+    let mut net = Net::new(
+        Mode::Tiers,
+        &[&["http://127.0.1.1/announce"], &["udp://127.0.1.2:1"]],
+    );
+    net.hosts
+        .insert(addr("127.0.1.1:80"), Host::Redirects { after_secs: 50 });
+    net.tracker("127.0.1.2:1");
+    net.start();
+    net.run_until(1_000);
+    let secs = TRACKER_TIME_MAX.as_secs();
+    assert_eq!(net.failures(0), [(secs, TrackerFailure::TimedOut { secs })]);
+    assert_eq!(net.announces(1), [(secs, Started)]);
+    assert!(net.conns.is_empty(), "the connection is closed");
 }
 
 #[test]

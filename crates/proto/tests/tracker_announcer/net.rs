@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use skep_proto::{
@@ -29,6 +30,10 @@ pub(super) enum Host {
     Tracker(Box<Answerer>),
     /// Answers every request over HTTP with these bytes.
     Says(Vec<u8>),
+    /// Answers every request over HTTP so much later, and names ever new places of its own.
+    Redirects {
+        after_secs: u64,
+    },
     Refuses,
     Silent,
 }
@@ -41,9 +46,11 @@ pub(super) struct Net {
     pub(super) announcer: Announcer,
     pub(super) hosts: BTreeMap<SocketAddr, Host>,
     pub(super) names: BTreeMap<String, Vec<IpAddr>>,
-    conns: BTreeMap<u32, SocketAddr>,
+    pub(super) conns: BTreeMap<u32, SocketAddr>,
     /// Connects that will never be answered, and when they time out.
     hanging: BTreeMap<u32, Moment>,
+    /// Answers on their way, and when they arrive.
+    late: BTreeMap<u32, (Moment, Vec<u8>)>,
     /// Where no datagram can be sent.
     pub(super) no_route: Vec<SocketAddr>,
     /// Whether nothing is ever answered.
@@ -73,6 +80,7 @@ impl Net {
             names: BTreeMap::new(),
             conns: BTreeMap::new(),
             hanging: BTreeMap::new(),
+            late: BTreeMap::new(),
             no_route: Vec::new(),
             deaf: false,
             now: Moment::ZERO,
@@ -117,7 +125,8 @@ impl Net {
         loop {
             let timer = self.announcer.poll_timeout().map(|(at, _)| at);
             let hanging = self.hanging.iter().map(|(conn, at)| (*at, *conn)).min();
-            let next = [timer, hanging.map(|(at, _)| at)]
+            let late = self.late.iter().map(|(conn, (at, _))| (*at, *conn)).min();
+            let next = [timer, hanging.map(|(at, _)| at), late.map(|(at, _)| at)]
                 .into_iter()
                 .flatten()
                 .min();
@@ -125,6 +134,13 @@ impl Net {
                 break;
             };
             self.now = self.now.max(at);
+            if let Some((due, conn)) = late
+                && due <= self.now
+                && let Some((_, answer)) = self.late.remove(&conn)
+            {
+                self.call(|announcer, now| announcer.handle_bytes(conn, &answer, now));
+                continue;
+            }
             match hanging {
                 Some((due, conn)) if due <= self.now => {
                     self.hanging.remove(&conn);
@@ -171,7 +187,7 @@ impl Net {
                 Some(Host::Silent) => {
                     self.hanging.insert(conn, now + timeout);
                 }
-                Some(Host::Tracker(_) | Host::Says(_)) => {
+                Some(Host::Tracker(_) | Host::Says(_) | Host::Redirects { .. }) => {
                     self.conns.insert(conn, remote);
                     self.announcer.handle_opened(conn, now);
                 }
@@ -197,7 +213,15 @@ impl Net {
                         out
                     }
                     Some(Host::Says(answer)) => answer.clone(),
-                    _ => return,
+                    Some(Host::Redirects { after_secs }) => {
+                        let to = format!(
+                            "HTTP/1.1 302 x\r\nLocation: /{conn}\r\nContent-Length: 0\r\n\r\n"
+                        );
+                        let at = now + Duration::from_secs(*after_secs);
+                        self.late.insert(conn, (at, to.into_bytes()));
+                        return;
+                    }
+                    Some(Host::Refuses | Host::Silent) | None => return,
                 };
                 self.announcer.handle_bytes(conn, &answer, now);
                 self.announcer.handle_end(conn, now);
@@ -205,6 +229,7 @@ impl Net {
             Ask::Close { conn } => {
                 self.conns.remove(&conn);
                 self.hanging.remove(&conn);
+                self.late.remove(&conn);
             }
             Ask::SendTo { remote, .. } if self.no_route.contains(&remote) => {
                 self.announcer.handle_unsent(remote, now);

@@ -32,6 +32,11 @@ pub const TRACKERS_MAX: usize = 128;
 /// announced to.
 pub const ADDRS_TRIED_MAX: usize = 4;
 
+/// How long one tracker of a list may take before the next one is asked ([`Mode::Tiers`]). A UDP
+/// tracker that is silent takes 105 s; several addresses and redirects, each within its own time,
+/// could take a quarter of an hour, in which a list whose first tracker is hostile yields nobody.
+pub const TRACKER_TIME_MAX: Duration = Duration::from_secs(150);
+
 /// How many events wait to be polled before the oldest is dropped: an embedding that drains as it
 /// must never has more than a few.
 pub const EVENTS_MAX: usize = 4 * TRACKERS_MAX;

@@ -12,7 +12,7 @@ use skep_wire::{
     tracker::Family,
 };
 
-use super::{ADDRS_TRIED_MAX, AddrChoice, AnnouncerConfig};
+use super::{ADDRS_TRIED_MAX, AddrChoice, AnnouncerConfig, Mode, TRACKER_TIME_MAX};
 use crate::{
     rng::Rng,
     tracker::client::{
@@ -57,6 +57,8 @@ pub(super) struct Asking {
     question: Question,
     connection: Option<UdpConnection>,
     farewell: Option<Duration>,
+    /// When it is over at the latest, whatever is under way.
+    ends_at: Option<Moment>,
     /// Made when a first connection stands; redirects keep it, so that it knows where it was.
     http: Option<HttpExchange>,
     addrs: VecDeque<SocketAddr>,
@@ -95,6 +97,11 @@ impl Asking {
             question,
             connection,
             farewell,
+            ends_at: match cx.config.mode {
+                Mode::Tiers => Some(cx.now + TRACKER_TIME_MAX),
+                // Nobody waits for it.
+                Mode::Every => None,
+            },
             http: None,
             addrs: VecDeque::new(),
             remote: None,
@@ -129,6 +136,16 @@ impl Asking {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
+        let end = self.ends_at.filter(|_| !self.is_over());
+        let end = end.map(|at| (at, "tracker time"));
+        [self.step_timeout(), end].into_iter().flatten().min()
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Done(_) | State::Reported)
+    }
+
+    fn step_timeout(&self) -> Option<(Moment, &'static str)> {
         match &self.state {
             State::Resolving { deadline, .. } => Some((*deadline, "tracker look-up")),
             State::Connecting { deadline, .. } => Some((*deadline, "tracker connection")),
@@ -313,6 +330,11 @@ impl Asking {
     }
 
     pub(super) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        if self.ends_at.is_some_and(|at| at <= cx.now) && !self.is_over() {
+            self.cancel(cx.asks);
+            let secs = TRACKER_TIME_MAX.as_secs();
+            self.state = State::Done(Outcome::Failed(TrackerFailure::TimedOut { secs }));
+        }
         match &mut self.state {
             State::Resolving { deadline, .. } if *deadline <= cx.now => {
                 self.state = State::Done(Outcome::Failed(TrackerFailure::NameNotFound));
