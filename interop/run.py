@@ -276,7 +276,9 @@ def seeds_listed(url, torrent):
 def torrent_files():
     """What the one writes the other reads as it was meant (interop/torrents.py)."""
     import torrents
-    return torrents.both_ways(WORK / f"{case_number}")
+    said = torrents.both_ways(WORK / f"{case_number}")
+    folder = os.environ.get("SKEP_TEST_TORRENTS")
+    return f"{said}; {torrents.as_explained(folder)}" if folder else said
 
 
 CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS},

@@ -2,7 +2,8 @@
 """Torrent files before two judges: skep and libtorrent's wheel.
 
   torrents.py FOLDER      judges every .torrent below FOLDER by both; prints a line each and, last, how many agree
-run.py's case `torrents` uses both_ways(): what the one makes the other must read as it was meant, and the same files must be the same
+With SKEP_TEST_TORRENTS=FOLDER (libtorrent's test/test_torrents) the case `torrents` of run.py finds the differences that
+docs/torrent-verdicts.md explains, no other and none less. run.py's case `torrents` uses both_ways(): what the one makes the other must read as it was meant, and the same files must be the same
 torrent. Needs the wheel (bench/peers/install.sh) and target/release/skep (or SKEP=PATH)."""
 import itertools, json, os, pathlib, random, subprocess, sys
 import libtorrent as lt
@@ -163,6 +164,21 @@ def judge_folder(folder):
         else: print(f"same    {name}: accepted"); agreed += 1
     print(f"{agreed} agree, {other} do not")
     return other
+
+
+def as_explained(folder):
+    """Whether the differences on libtorrent's own torrents are those of the document; says how many agree."""
+    page = (pathlib.Path(__file__).resolve().parent.parent / "docs" / "torrent-verdicts.md").read_text()
+    explained = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    paths = sorted(pathlib.Path(folder).glob("*.torrent"))
+    found = {}
+    for path in paths:
+        (ours, a), (theirs, b) = verdict(by_skep, path), verdict(by_libtorrent, path)
+        if ours != theirs: found[path.name] = f"skep {ours} {a}, libtorrent {theirs} {b}"
+        elif ours == "accepted" and (wrong := differences(a, b)): found[path.name] = "; ".join(wrong[:3])
+    if new := {name: what for name, what in found.items() if name not in explained}: raise AssertionError(f"not in docs/torrent-verdicts.md: {new}")
+    if gone := explained - set(found): raise AssertionError(f"no difference any more, or no such file: {sorted(gone)}")
+    return f"{len(paths) - len(found)} of {len(paths)} judged alike"
 
 
 if __name__ == "__main__":
