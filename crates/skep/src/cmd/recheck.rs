@@ -24,7 +24,8 @@ use crate::{
 /// Check content against its torrent file
 ///
 /// Reads every byte on all cores and changes nothing. The exit code is 0 if all is there and right,
-/// and 1 if not; the files that miss something are listed.
+/// and 1 if not; the files that miss something are listed. Empty files and symbolic links have no bytes, and
+/// are not looked at.
 ///
 /// In version 2 and hybrids a piece lies in one file, so the stretches of the file that are missing or
 /// wrong are listed, too, as exactly as the torrent knows them: to the piece. (The hashes of single blocks

@@ -45,6 +45,7 @@ impl Metainfo {
                 expected,
             });
         }
+        let is_canonical = noted.is_empty();
         let mut warnings = noted.into_iter().map(Warning::NotCanonical).collect();
         let info_node = required(&root, "info", Field::top("info"))?;
         if info_node.as_dict().is_none() {
@@ -53,6 +54,14 @@ impl Metainfo {
                 field: Field::top("info"),
                 expected,
             });
+        }
+        // Whoever re-encodes what it decoded has another info-hash: BEP 52 has such torrents refused. Only
+        // where something was noted is it asked again whether that lies in `info`.
+        if !is_canonical && info_node.get_int("meta version").is_some() {
+            let (_, noted) = bencode::decode_noting(info_node.raw, LIMITS)?;
+            if let Some(&first) = noted.first() {
+                return Err(MetainfoError::InfoNotCanonical(first));
+            }
         }
         let version = read_version(info_node, &mut warnings)?;
         let info = read_info(&root, info_node, version, &mut warnings)?;
@@ -82,13 +91,6 @@ impl Metainfo {
 /// BEP 52 has the version checked before anything else.
 fn read_version(info: &Node<'_>, warnings: &mut Vec<Warning>) -> Result<Version, MetainfoError> {
     let version = info.get_int("meta version");
-    if version.is_some() {
-        // Whoever re-encodes what it decoded has another info-hash: BEP 52 has such torrents refused.
-        let (_, noted) = bencode::decode_noting(info.raw, LIMITS)?;
-        if let Some(&first) = noted.first() {
-            return Err(MetainfoError::InfoNotCanonical(first));
-        }
-    }
     match version {
         None | Some(1) if info.get("file tree").is_some() => Err(MetainfoError::TreeWithoutVersion),
         None | Some(1) => Ok(Version::V1),

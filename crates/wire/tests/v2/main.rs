@@ -200,6 +200,16 @@ fn what_is_no_content_is_left_out_with_a_warning() {
     assert_eq!(got.warnings, [empty("e"), empty("f/g")]);
 }
 
+/// What is not canonical around the info dictionary is no reason to refuse it.
+#[test]
+fn only_the_info_dictionary_must_be_canonical() {
+    let good = torrent(V2, 16_384, "x", &[file("", b"spam")]);
+    let odd = [b"d3:zooi007e", &good[1..]].concat();
+    let got = read(&odd);
+    assert_eq!(got.info_bytes, read(&good).info_bytes);
+    assert_eq!(got.warnings.len(), 2, "{:?}", got.warnings);
+}
+
 #[test]
 fn half_a_part_of_version_1_is_ignored_with_a_warning() {
     let info = |key: &str, value: Item| {
