@@ -1,12 +1,16 @@
 //! What must hold for any bytes that the machines of `skep-proto` read from a peer.
 
+use skep_hash::Sha256Digest;
 use skep_proto::{
     drain::{Inlet, Part, PeerWorld, Span, settle},
-    peer::{Event, PeerConfig, PeerConn, Transmit, Violation, Why},
+    peer::{Event, InfoHashes, PeerConfig, PeerConn, Transmit, Violation, Why},
 };
 use skep_wire::{
-    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex,
-    peer::{Reserved, ext::ExtHandshake},
+    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, PieceSizes,
+    peer::{
+        HashRequest, Reserved,
+        ext::{ExtHandshake, LT_DONTHAVE},
+    },
 };
 
 #[path = "proto_tracker.rs"]
@@ -76,8 +80,20 @@ impl PeerWorld for Seen {
         match &event {
             Event::Opened { .. } => {
                 conn.set_interested(true, now);
+                conn.allow_fast(PieceIndex(0), now);
                 conn.set_peer_choked(false, now);
+                conn.request_hashes(HASHES, now);
+                conn.request_hashes(HashRequest { index: 2, ..HASHES }, now);
             }
+            Event::PeerWantsHashes(request) => match request.length {
+                2 => conn.send_hashes(*request, &[Sha256Digest([3; 32]); 3], now),
+                _ => conn.reject_hashes(*request, now),
+            },
+            Event::Hashes { .. } => {
+                conn.forget_hashes(HashRequest { index: 2, ..HASHES });
+            }
+            Event::PeerInterested => conn.send_dont_have(PieceIndex(0), now),
+            Event::PeerNotInterested => conn.set_peer_choked(true, now),
             Event::PeerUnchokedUs | Event::AllowedFast { .. } => {
                 for begin in [0, 16] {
                     conn.request(block(begin), now);
@@ -91,6 +107,15 @@ impl PeerWorld for Seen {
     }
 }
 
+/// What is asked of who speaks version 2.
+const HASHES: HashRequest = HashRequest {
+    root: Sha256Digest(*b"the root of a file with 32 bytes"),
+    base_layer: 0,
+    index: 0,
+    length: 2,
+    proof_layers: 1,
+};
+
 fn block(begin: u32) -> Block {
     Block {
         piece: PieceIndex(1),
@@ -102,14 +127,18 @@ fn block(begin: u32) -> Block {
 fn run<'a>(parts: impl Iterator<Item = &'a [u8]>, outgoing: bool) -> Seen {
     let mut have = Bitfield::empty(10);
     have.insert(PieceIndex(0));
+    let v1 = InfoHash(*b"aaaaaaaaaaaaaaaaaaaa");
+    let v2 = InfoHash(*b"bbbbbbbbbbbbbbbbbbbb");
     let config = PeerConfig {
-        info_hash: InfoHash(*b"aaaaaaaaaaaaaaaaaaaa"),
+        info_hashes: InfoHashes::Hybrid { v1, v2 },
+        info_hash: v1,
         peer_id: PeerId(*b"-SK0100-aaaaaaaaaaaa"),
         reserved: Reserved::OURS,
-        piece_count: 10,
-        piece_len: 32,
-        size_bytes: 310,
-        ext: Some(ExtHandshake::default()),
+        sizes: PieceSizes::uniform(32, 310),
+        ext: Some(ExtHandshake {
+            ids: vec![(LT_DONTHAVE.to_vec(), 2)],
+            ..ExtHandshake::default()
+        }),
         outgoing,
         have: Some(have),
     };

@@ -73,12 +73,11 @@ impl Talk {
             peer_id: world.identity.peer_id(info_hash, reached.endpoint()),
         };
         let config = PeerConfig {
+            info_hashes: info_hash.into(),
             info_hash,
             peer_id: ours.peer_id,
             reserved: ours.reserved,
-            piece_count: info.piece_count(),
-            piece_len: info.piece_len,
-            size_bytes: info.size_bytes,
+            sizes: info.piece_sizes(),
             ext: Some(ExtHandshake {
                 ids: vec![(UT_PEX.to_vec(), PEX_ID)],
                 client: Some(CLIENT.into()),

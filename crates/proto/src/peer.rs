@@ -1,4 +1,4 @@
-//! One peer connection, seen from our end (BEP 3, 6, 10, 11, 21).
+//! One peer connection, seen from our end (BEP 3, 6, 10, 11, 21, 52, 54).
 //!
 //! What it is: framing, the states of choke and interest in both directions, what the peer said it
 //! has, which of our requests are outstanding, and every way in which a peer can break the
@@ -14,8 +14,9 @@
 //! [`PeerConn::handle_bytes`] takes at most one message a call, so the events that are polled after
 //! it all come from the bytes that it consumed; [`crate::drain`] is the loop around it.
 
-mod bucket;
+pub(crate) mod bucket;
 mod conn;
+mod hashes;
 mod limits;
 mod open;
 mod types;
@@ -23,5 +24,5 @@ mod violation;
 
 pub use conn::PeerConn;
 pub use limits::*;
-pub use types::{Event, PeerConfig, SetKind, Transmit, Want, Why};
+pub use types::{Event, InfoHashes, PeerConfig, SetKind, Transmit, Want, Why};
 pub use violation::Violation;

@@ -32,6 +32,8 @@
 mod blame;
 mod book;
 mod choker;
+mod fast;
+mod hashes;
 mod limits;
 mod machine;
 mod partial;

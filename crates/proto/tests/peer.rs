@@ -14,7 +14,7 @@ use skep_sim::lone::{
     Act, INFO_HASH, PIECE_COUNT, PIECE_LEN, Sim, config, handshake, handshake_with, hex, segments,
 };
 use skep_wire::{
-    Bitfield, Block, Moment, PeerId, PieceIndex, Said,
+    Bitfield, Block, Moment, PeerId, PieceIndex, PieceSizes, Said,
     peer::{
         Handshake, Message, MessageId, Reserved,
         ext::{ExtHandshake, Pex, PexPeer, UT_PEX},
@@ -661,8 +661,7 @@ fn a_set_and_its_kind_are_told_apart() {
 fn pieces_allowed_while_choked_are_bounded() {
     let mut sim = Sim::default();
     let many = PeerConfig {
-        piece_count: 1000,
-        size_bytes: 1000 * 32768,
+        sizes: PieceSizes::uniform(32768, 1000 * 32768),
         ..config()
     };
     let allowed: Vec<u8> = (0..1000)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use skep_proto::peer::{self, Event, HAVES_REPEATED_MAX, PeerConfig, Violation, Why};
 use skep_sim::lone::{Act, INFO_HASH, PIECE_COUNT, Sim, config, handshake, handshake_with, hex};
 use skep_wire::{
-    Block, InfoHash, Moment, PeerId, PieceIndex,
+    Block, InfoHash, Moment, PeerId, PieceIndex, PieceSizes,
     bitfield::BitfieldError,
     peer::{
         Handshake, Message, MessageError, MessageId, Reserved,
@@ -155,7 +155,7 @@ fn a_bitfield_fits_the_torrent() {
     });
     assert_eq!(judged(hex("00000002 05 ff")), Some(short));
     let odd = PeerConfig {
-        piece_count: 13,
+        sizes: PieceSizes::uniform(32 * 1024, 13 * 32 * 1024),
         ..config()
     };
     let spare = Violation::Bitfield(BitfieldError::SpareBits { last: 0xfc });

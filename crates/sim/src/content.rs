@@ -8,7 +8,7 @@ use std::{
 use skep_hash::sha1;
 use skep_proto::rng::Rng;
 use skep_wire::{
-    Block, InfoHash, PieceIndex,
+    Block, InfoHash, PieceIndex, PieceSizes,
     metainfo::{Attr, Draft, File, Info, Metainfo, Version},
 };
 
@@ -88,6 +88,11 @@ impl Content {
     /// Length in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.metainfo.info.size_bytes
+    }
+
+    /// How long the pieces are.
+    pub fn sizes(&self) -> PieceSizes {
+        self.metainfo.info.piece_sizes()
     }
 
     /// How many pieces there are.

@@ -68,8 +68,7 @@ impl Honest {
     ) -> Self {
         let mut peer_id = PeerId(*b"-SK0001-000000000000");
         net.rng().fill(&mut peer_id.0[8..]);
-        let (info_hash, size_bytes) = (content.info_hash(), content.size_bytes());
-        let mut config = TorrentConfig::new(info_hash, peer_id, content.piece_len(), size_bytes);
+        let mut config = TorrentConfig::new(content.info_hash(), peer_id, content.sizes());
         config.have = have.clone();
         config.listen_port = Some(net.addr(host).port());
         config.seed = net.rng().next_u64();
@@ -306,7 +305,7 @@ impl TorrentWorld for Hands<'_> {
         buffer[start..start + part.bytes.len()].copy_from_slice(part.bytes);
     }
 
-    fn action(&mut self, _torrent: &mut Torrent, action: Action) {
+    fn action(&mut self, torrent: &mut Torrent, action: Action) {
         match action {
             Action::Connect { peer, addr } => {
                 let link = self.net.connect(self.desk.host, addr);
@@ -343,6 +342,9 @@ impl TorrentWorld for Hands<'_> {
                 let takes = Duration::from_micros(100 + self.net.rng().below(20_000));
                 self.net
                     .timer(self.desk.host, self.net.now() + takes, u64::from(piece.0));
+            }
+            Action::HashesWanted { peer, request } => {
+                torrent.handle_hashes(peer, request, None, self.net.now());
             }
             Action::Abandon { piece } => {
                 self.desk.buffers.remove(&piece);

@@ -152,12 +152,11 @@ impl Hostile {
             };
         }
         let config = PeerConfig {
+            info_hashes: self.content.info_hash().into(),
             info_hash: self.content.info_hash(),
             peer_id: self.peer_id,
             reserved: Reserved::OURS,
-            piece_count: self.content.piece_count(),
-            piece_len: self.content.piece_len(),
-            size_bytes: self.content.size_bytes(),
+            sizes: self.content.sizes(),
             ext: None,
             outgoing,
             have: Some(Bitfield::full(self.content.piece_count())),

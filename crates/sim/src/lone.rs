@@ -8,7 +8,7 @@ use skep_proto::{
     rng::Rng,
 };
 use skep_wire::{
-    InfoHash, Moment, PeerId,
+    InfoHash, Moment, PeerId, PieceSizes,
     peer::{Handshake, Reserved},
 };
 
@@ -199,12 +199,11 @@ impl Scripted {
 /// Our end of scripts: outgoing, fast and extension protocol spoken, nothing held.
 pub fn config() -> PeerConfig {
     PeerConfig {
+        info_hashes: INFO_HASH.into(),
         info_hash: INFO_HASH,
         peer_id: PeerId(*b"-SK0001-ours--------"),
         reserved: Reserved::OURS,
-        piece_count: PIECE_COUNT,
-        piece_len: PIECE_LEN,
-        size_bytes: SIZE_BYTES,
+        sizes: PieceSizes::uniform(PIECE_LEN, SIZE_BYTES),
         ext: None,
         outgoing: true,
         have: None,

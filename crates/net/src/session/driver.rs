@@ -329,12 +329,7 @@ impl Running {
             }
             None
         };
-        let mut machine = TorrentConfig::new(
-            config.torrent.info_hash,
-            peer_id,
-            info.piece_len,
-            info.size_bytes,
-        );
+        let mut machine = TorrentConfig::new(config.torrent.info_hash, peer_id, info.piece_sizes());
         machine.have = have;
         machine.listen_port = Some(addr.port());
         if !addr.ip().is_unspecified() {

@@ -280,7 +280,7 @@ impl TorrentWorld for World {
         self.stripes.copy(part.block, part.offset, part.bytes);
     }
 
-    fn action(&mut self, _torrent: &mut Torrent, action: Action) {
+    fn action(&mut self, torrent: &mut Torrent, action: Action) {
         match action {
             Action::Connect { peer, addr } => {
                 self.dialing.insert(peer, None);
@@ -291,6 +291,10 @@ impl TorrentWorld for World {
             // The event that tells of its last block follows.
             Action::Verify { piece, digests } => {
                 self.judge_next = Some(Job::Judge { piece, digests });
+            }
+            // Nobody speaks version 2 with a v1 torrent.
+            Action::HashesWanted { peer, request } => {
+                torrent.handle_hashes(peer, request, None, self.clock.now());
             }
             Action::Abandon { piece } => self.abandon(piece),
         }

@@ -106,6 +106,11 @@ impl Book {
                 | Event::PeerCancelled(_)
                 | Event::Suggested { .. }
                 | Event::BlockUnrequested(_)
+                // We neither offer to hear of pieces that are gone nor speak version 2.
+                | Event::HasNoLonger { .. }
+                | Event::PeerWantsHashes(_)
+                | Event::Hashes { .. }
+                | Event::HashesRefused(_)
                 | Event::DhtPort(_)
                 | Event::UnknownMessage { .. },
                 _,

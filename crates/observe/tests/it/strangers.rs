@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use skep_proto::peer::{Event, PeerConfig, PeerConn, Transmit, Want};
 use skep_wire::{
-    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex,
+    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, PieceSizes,
     peer::{
         HANDSHAKE_LEN, Handshake, Message, Reserved,
         ext::{ExtHandshake, Pex, PexPeer, UT_PEX},
@@ -162,12 +162,11 @@ impl Stranger for Client {
     fn opened(&mut self, now: Moment) -> Vec<Says> {
         let info = &self.content.target.metainfo.info;
         let config = PeerConfig {
+            info_hashes: self.content.target.metainfo.info_hash.into(),
             info_hash: self.content.target.metainfo.info_hash,
             peer_id: self.peer_id,
             reserved: Reserved::OURS,
-            piece_count: info.piece_count(),
-            piece_len: info.piece_len,
-            size_bytes: info.size_bytes,
+            sizes: PieceSizes::uniform(info.piece_len, info.size_bytes),
             ext: Some(ExtHandshake {
                 ids: vec![(UT_PEX.to_vec(), 3)],
                 client: Some(b"Client 1.0".to_vec()),

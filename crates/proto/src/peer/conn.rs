@@ -3,10 +3,12 @@
 use std::{collections::VecDeque, time::Duration};
 
 use skep_wire::{
-    Bitfield, Block, Moment, PieceIndex, Said,
+    Bitfield, Block, InfoHash, Moment, PieceIndex, Said,
     peer::{
         HANDSHAKE_LEN, Handshake, HandshakeError, Message, MessageId, PIECE_HEADER_LEN, body_len,
-        decode, ext::UT_PEX,
+        decode,
+        ext::encode_dont_have,
+        hashes::{HASH_REQUEST_LEN, HASHES_LEN_MAX},
     },
 };
 
@@ -14,6 +16,7 @@ use super::{
     BLOCK_BYTES_MAX, EXTENDED_BYTES_MAX, Event, HANDSHAKE_SECS_MAX, IDLE_SECS_MAX, KEEP_ALIVE_SECS,
     MESSAGE_SECS_MAX, PAYLOAD_SECS_MAX, PeerConfig, REQUESTS_OUT_MAX, Transmit, UNKNOWN_BYTES_MAX,
     VOIDED_MAX, Violation, Want, Why,
+    hashes::HashTalk,
     open::{Agreed, Ours, Remote},
 };
 
@@ -21,7 +24,7 @@ use super::{
 #[derive(Debug)]
 pub struct PeerConn {
     pub(super) config: PeerConfig,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) next: Next,
     /// Bytes that were offered and not consumed: the beginning of a message.
     held: usize,
@@ -33,12 +36,13 @@ pub struct PeerConn {
     pub(super) agreed: Agreed,
     pub(super) remote: Remote,
     pub(super) ours: Ours,
+    pub(super) hash_talk: HashTalk,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     AwaitHandshake,
     Open,
     Closed,
@@ -59,8 +63,7 @@ pub(super) enum Next {
 impl PeerConn {
     /// Starts the machine for a connection that stands.
     pub fn new(config: PeerConfig, now: Moment) -> Self {
-        let piece_count = config.piece_count;
-        let pex_id = config.ext.as_ref().and_then(|ext| ext.id_of(UT_PEX));
+        let remote = Remote::new(&config);
         let mut conn = Self {
             config,
             phase: Phase::AwaitHandshake,
@@ -71,13 +74,14 @@ impl PeerConn {
             heard_at: now,
             sent_at: now,
             agreed: Agreed::default(),
-            remote: Remote::new(piece_count, pex_id),
+            remote,
             ours: Ours::default(),
+            hash_talk: HashTalk::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         };
         if conn.config.outgoing {
-            conn.send_handshake(now);
+            conn.send_handshake(conn.config.info_hash, now);
         }
         conn
     }
@@ -194,7 +198,7 @@ impl PeerConn {
 
     /// The most bytes of an unfinished message that the driver has to keep.
     pub fn message_bytes_max(&self) -> usize {
-        let bitfield = 5 + self.config.piece_count.div_ceil(8) as usize;
+        let bitfield = 5 + self.config.sizes.count().div_ceil(8) as usize;
         bitfield
             .max(4 + EXTENDED_BYTES_MAX as usize)
             .max(HANDSHAKE_LEN)
@@ -248,7 +252,7 @@ impl PeerConn {
     }
 
     /// Chokes or unchokes the peer; sends nothing if that is the state already. Choking voids the
-    /// peer's unanswered requests; with BEP 6 each is refused.
+    /// peer's unanswered requests but for those of [`PeerConn::allow_fast`]; with BEP 6 each is refused.
     pub fn set_peer_choked(&mut self, choked: bool, now: Moment) {
         if self.phase != Phase::Open || self.ours.chokes_peer == choked {
             return;
@@ -263,13 +267,17 @@ impl PeerConn {
             },
             now,
         );
-        let dropped = if choked {
+        let standing = if choked {
             std::mem::take(&mut self.remote.requests)
         } else {
             [].into()
         };
-        for block in dropped {
-            self.say_reject(block, now);
+        for block in standing {
+            if self.ours.take_allowance(block) {
+                self.remote.requests.push_back(block);
+            } else {
+                self.say_reject(block, now);
+            }
         }
     }
 
@@ -298,6 +306,38 @@ impl PeerConn {
     pub fn reject(&mut self, block: Block, now: Moment) {
         if self.phase == Phase::Open && self.remote.take_request(block).is_some() {
             self.say_reject(block, now);
+        }
+    }
+
+    /// Says that we have `piece` no longer, if the peer wants to hear of it (BEP 54), and refuses what
+    /// it asked of that piece. Before the handshakes are done the piece leaves the set that will be
+    /// sent.
+    pub fn send_dont_have(&mut self, piece: PieceIndex, now: Moment) {
+        match self.phase {
+            Phase::AwaitHandshake => {
+                self.config.have.as_mut().map(|have| have.remove(piece));
+            }
+            Phase::Open => {
+                if let Some(id) = self.remote.dont_have_id.filter(|_| self.agreed.ext) {
+                    let payload = &encode_dont_have(piece);
+                    self.say(&Message::Extended { id, payload }, now);
+                }
+                let requests = self.remote.requests.iter();
+                let of_piece = requests.filter(|block| block.piece == piece);
+                for block in of_piece.copied().collect::<Vec<_>>() {
+                    self.reject(block, now);
+                }
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    /// Lets the peer fetch a piece while we choke it (BEP 6): as many bytes as the piece has, once.
+    /// Does nothing without the fast extension, or beyond [`super::ALLOWED_FAST_OFFERED_MAX`] pieces.
+    pub fn allow_fast(&mut self, piece: PieceIndex, now: Moment) {
+        let size = self.config.sizes.size(piece);
+        if self.phase == Phase::Open && self.agreed.fast && self.ours.allow(piece, size) {
+            self.say(&Message::AllowedFast(piece), now);
         }
     }
 
@@ -333,6 +373,16 @@ impl PeerConn {
     /// Whether both sides speak the fast extension (BEP 6).
     pub fn fast_agreed(&self) -> bool {
         self.agreed.fast
+    }
+
+    /// Whether both sides speak version 2 (BEP 52): they agreed on its info-hash.
+    pub fn v2_agreed(&self) -> bool {
+        self.agreed.v2
+    }
+
+    /// The torrent's name in the peer's handshake.
+    pub fn peer_info_hash(&self) -> Option<Said<InfoHash>> {
+        self.remote.info_hash.map(Said)
     }
 
     /// The pieces that the peer said it has; empty until it says.
@@ -395,15 +445,16 @@ impl PeerConn {
         }
     }
 
-    fn send_handshake(&mut self, now: Moment) {
+    fn send_handshake(&mut self, info_hash: InfoHash, now: Moment) {
         let &PeerConfig {
-            info_hash,
+            info_hashes,
             peer_id,
             reserved,
             ..
         } = &self.config;
+        let is_v1_of_two = info_hashes.v2().is_some_and(|v2| v2 != info_hash);
         let bytes = Handshake {
-            reserved,
+            reserved: reserved.with_v2(is_v1_of_two),
             info_hash,
             peer_id,
         }
@@ -421,13 +472,10 @@ impl PeerConn {
         let Some(Ok(theirs)) = bytes.first_chunk().map(Handshake::decode) else {
             return (0, Ok(()));
         };
-        if theirs.info_hash != self.config.info_hash {
-            let (got, expected) = (theirs.info_hash, self.config.info_hash);
-            return (
-                HANDSHAKE_LEN,
-                Err(Violation::WrongInfoHash { got, expected }),
-            );
-        }
+        let info_hash = match self.agree_on_hash(&theirs) {
+            Ok(info_hash) => info_hash,
+            Err(violation) => return (HANDSHAKE_LEN, Err(violation)),
+        };
         if theirs.peer_id == self.config.peer_id {
             return (HANDSHAKE_LEN, Err(Violation::OwnPeerId));
         }
@@ -435,15 +483,44 @@ impl PeerConn {
         self.agreed = Agreed {
             fast: theirs.reserved.fast() && self.config.reserved.fast(),
             ext: theirs.reserved.extended() && self.config.reserved.extended(),
+            v2: self.config.info_hashes.v2() == Some(info_hash),
         };
+        self.remote.info_hash = Some(theirs.info_hash);
         let (peer_id, reserved) = (Said(theirs.peer_id), Said(theirs.reserved));
         self.push_event(Event::Opened { peer_id, reserved });
         if !self.config.outgoing {
-            self.send_handshake(now);
+            self.send_handshake(info_hash, now);
         }
         self.say_set(now);
         self.say_ext_handshake(now);
         (HANDSHAKE_LEN, Ok(()))
+    }
+
+    /// The name of the torrent that the connection is about from now on. Who is asked for a hybrid by
+    /// its v1 info-hash, and told that the other end speaks version 2, answers with the v2 one
+    /// (BEP 52, upgrade path).
+    fn agree_on_hash(&self, theirs: &Handshake) -> Result<InfoHash, Violation> {
+        let PeerConfig {
+            info_hashes,
+            info_hash: said,
+            outgoing,
+            ..
+        } = self.config;
+        let got = theirs.info_hash;
+        let (expected, upgrades) = match outgoing {
+            true => (
+                said,
+                Some(said) == info_hashes.v1() && Some(got) == info_hashes.v2(),
+            ),
+            false => (info_hashes.first(), info_hashes.contains(got)),
+        };
+        if got != expected && !upgrades {
+            return Err(Violation::WrongInfoHash { got, expected });
+        }
+        let v2 = info_hashes
+            .v2()
+            .filter(|_| !outgoing && theirs.reserved.v2());
+        Ok(v2.unwrap_or(got))
     }
 
     /// With BEP 6 a set must be sent; without it an empty one need not (BEP 3).
@@ -472,7 +549,7 @@ impl PeerConn {
         let Some(id) = rest.first().copied().map(MessageId) else {
             return (0, Ok(()));
         };
-        let kind = Kind::of(id);
+        let kind = Kind::of(id, self.agreed.v2);
         let limit = self.len_max(kind);
         if len > limit {
             return (5, Err(Violation::MessageTooLong { len, limit }));
@@ -506,9 +583,11 @@ impl PeerConn {
     fn len_max(&self, kind: Kind) -> u32 {
         match kind {
             Kind::Fixed => 13,
-            Kind::Bitfield => 1 + self.config.piece_count.div_ceil(8),
+            Kind::Bitfield => 1 + self.config.sizes.count().div_ceil(8),
             Kind::Piece => 9 + BLOCK_BYTES_MAX,
             Kind::Extended => EXTENDED_BYTES_MAX,
+            Kind::HashRequest => 1 + HASH_REQUEST_LEN,
+            Kind::Hashes => HASHES_LEN_MAX,
             Kind::Unknown => UNKNOWN_BYTES_MAX,
         }
     }
@@ -529,6 +608,7 @@ impl PeerConn {
             self.transmits.clear();
         }
         self.remote.requests.clear();
+        self.hash_talk.clear();
         self.push_event(Event::Closed { why });
     }
 
@@ -585,12 +665,17 @@ enum Kind {
     Bitfield,
     Piece,
     Extended,
+    HashRequest,
+    Hashes,
     Unknown,
 }
 
 impl Kind {
-    fn of(id: MessageId) -> Self {
+    /// Where version 2 was not agreed its messages are of an unknown kind.
+    fn of(id: MessageId, v2: bool) -> Self {
         match id {
+            MessageId::HASH_REQUEST | MessageId::HASH_REJECT if v2 => Self::HashRequest,
+            MessageId::HASHES if v2 => Self::Hashes,
             MessageId::BITFIELD => Self::Bitfield,
             MessageId::PIECE => Self::Piece,
             MessageId::EXTENDED => Self::Extended,
@@ -601,3 +686,4 @@ impl Kind {
 }
 
 const _: () = assert!(VOIDED_MAX >= REQUESTS_OUT_MAX);
+const _: () = assert!(HASHES_LEN_MAX <= EXTENDED_BYTES_MAX, "message_bytes_max");

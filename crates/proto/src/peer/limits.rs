@@ -91,3 +91,28 @@ pub const TURNS_BURST: u32 = 64;
 
 /// See [`TURNS_BURST`].
 pub const TURN_SECS: u64 = 1;
+
+/// Pieces that a peer takes back (BEP 54): this many at once, then one every [`DONT_HAVE_SECS`]. Each
+/// makes room for one more `have`.
+pub const DONT_HAVES_BURST: u32 = 1024;
+
+/// See [`DONT_HAVES_BURST`].
+pub const DONT_HAVE_SECS: u64 = 1;
+
+/// How many of our requests for hashes may be outstanding (BEP 52): one that is answered and one that
+/// waits, as in libtorrent.
+pub const HASH_REQUESTS_OUT_MAX: usize = 2;
+
+/// How many unanswered requests for hashes of a peer are kept; more is a violation. Known clients
+/// have two outstanding.
+pub const HASH_REQUESTS_IN_MAX: usize = 32;
+
+/// How many requests for hashes that we no longer wait for are remembered, to tell their late answers
+/// from answers to nothing.
+pub const HASHES_VOIDED_MAX: usize = 32;
+
+/// How many answers to requests for hashes that we never made are passed over.
+pub const HASHES_UNASKED_MAX: u32 = 8;
+
+/// How many pieces we let a peer fetch while we choke it (BEP 6), as in libtorrent.
+pub const ALLOWED_FAST_OFFERED_MAX: usize = 5;

@@ -3,18 +3,19 @@
 use std::collections::VecDeque;
 
 use skep_wire::{
-    Bitfield, Block, Moment, PieceIndex, Said,
+    Bitfield, Block, InfoHash, Moment, PieceIndex, Said,
     peer::{
         Message, MessageId,
-        ext::{ExtHandshake, HANDSHAKE_ID, Pex},
+        ext::{ExtHandshake, HANDSHAKE_ID, LT_DONTHAVE, Pex, UT_PEX, decode_dont_have},
     },
 };
 
 use super::{
-    ALLOWED_FAST_MAX, BLOCK_BYTES_MAX, EXT_HANDSHAKE_SECS, EXT_HANDSHAKES_BURST, Event,
-    HAVES_REPEATED_MAX, LATE_GAINS_MAX, PEX_BURST, PEX_SECS, PeerConn, REJECTS_UNASKED_MAX,
-    REQUESTS_CHOKED_MAX, REQUESTS_IN_MAX, REQUESTS_OUT_DEFAULT, SetKind, TURN_SECS, TURNS_BURST,
-    UNREQUESTED_MAX, VOIDED_MAX, Violation, bucket::Bucket, conn::Next,
+    ALLOWED_FAST_MAX, ALLOWED_FAST_OFFERED_MAX, BLOCK_BYTES_MAX, DONT_HAVE_SECS, DONT_HAVES_BURST,
+    EXT_HANDSHAKE_SECS, EXT_HANDSHAKES_BURST, Event, HAVES_REPEATED_MAX, LATE_GAINS_MAX, PEX_BURST,
+    PEX_SECS, PeerConfig, PeerConn, REJECTS_UNASKED_MAX, REQUESTS_CHOKED_MAX, REQUESTS_IN_MAX,
+    REQUESTS_OUT_DEFAULT, SetKind, TURN_SECS, TURNS_BURST, UNREQUESTED_MAX, VOIDED_MAX, Violation,
+    bucket::Bucket, conn::Next,
 };
 
 /// What both sides said that they speak.
@@ -22,11 +23,14 @@ use super::{
 pub(super) struct Agreed {
     pub(super) fast: bool,
     pub(super) ext: bool,
+    pub(super) v2: bool,
 }
 
 /// What the peer said and asked.
 #[derive(Debug)]
 pub(super) struct Remote {
+    /// The torrent's name in its handshake.
+    pub(super) info_hash: Option<InfoHash>,
     pub(super) chokes_us: bool,
     pub(super) interested: bool,
     pub(super) pieces: Said<Bitfield>,
@@ -36,6 +40,10 @@ pub(super) struct Remote {
     pub(super) requests_max: usize,
     /// The id under which it may send us peer exchange.
     pex_id: Option<u8>,
+    /// The id under which it may take pieces back.
+    lost_id: Option<u8>,
+    /// The id under which it wants to hear of pieces that we have no longer.
+    pub(super) dont_have_id: Option<u8>,
     /// Whether it said anything after which a set of pieces may no longer come.
     past_set: bool,
     haves_repeated: u32,
@@ -44,6 +52,7 @@ pub(super) struct Remote {
     turns: Bucket,
     ext_handshakes: Bucket,
     pexes: Bucket,
+    dont_haves: Bucket,
 }
 
 /// What we said and asked.
@@ -54,19 +63,25 @@ pub(super) struct Ours {
     pub(super) outstanding: VecDeque<Block>,
     /// Requests that we took back or that choking voided, whose blocks may still come.
     voided: VecDeque<Block>,
+    /// The pieces that the peer may fetch while we choke it, and how many bytes of each are left.
+    allowed: Vec<(PieceIndex, u32)>,
 }
 
 impl Remote {
-    pub(super) fn new(piece_count: u32, pex_id: Option<u8>) -> Self {
+    pub(super) fn new(config: &PeerConfig) -> Self {
+        let id_of = |name| config.ext.as_ref().and_then(|ext| ext.id_of(name));
         Self {
+            info_hash: None,
             chokes_us: true,
             interested: false,
-            pieces: Said(Bitfield::empty(piece_count)),
+            pieces: Said(Bitfield::empty(config.sizes.count())),
             allowed_fast: Vec::new(),
             requests: VecDeque::new(),
             requests_choked: 0,
             requests_max: REQUESTS_OUT_DEFAULT,
-            pex_id,
+            pex_id: id_of(UT_PEX),
+            lost_id: id_of(LT_DONTHAVE),
+            dont_have_id: None,
             past_set: false,
             haves_repeated: 0,
             unrequested: 0,
@@ -74,6 +89,7 @@ impl Remote {
             turns: Bucket::new(TURNS_BURST, TURN_SECS),
             ext_handshakes: Bucket::new(EXT_HANDSHAKES_BURST, EXT_HANDSHAKE_SECS),
             pexes: Bucket::new(PEX_BURST, PEX_SECS),
+            dont_haves: Bucket::new(DONT_HAVES_BURST, DONT_HAVE_SECS),
         }
     }
 
@@ -90,6 +106,7 @@ impl Default for Ours {
             interested: false,
             outstanding: VecDeque::new(),
             voided: VecDeque::new(),
+            allowed: Vec::new(),
         }
     }
 }
@@ -110,6 +127,28 @@ impl Ours {
         self.outstanding.remove(at)
     }
 
+    /// Notes that the peer may fetch a piece of `size` bytes while choked; `false` if it may already,
+    /// or too many others.
+    pub(super) fn allow(&mut self, piece: PieceIndex, size: u32) -> bool {
+        let known = self.allowed.iter().any(|&(allowed, _)| allowed == piece);
+        let may = !known && size > 0 && self.allowed.len() < ALLOWED_FAST_OFFERED_MAX;
+        if may {
+            self.allowed.push((piece, size));
+        }
+        may
+    }
+
+    /// Whether the peer may have the block although we choke it. What it takes is not given twice.
+    pub(super) fn take_allowance(&mut self, block: Block) -> bool {
+        let allowed = self.allowed.iter_mut();
+        let mut of_piece = allowed.filter(|(piece, _)| *piece == block.piece);
+        of_piece.next().is_some_and(|(_, left)| {
+            let rest = left.checked_sub(block.len);
+            *left = rest.unwrap_or(*left);
+            rest.is_some()
+        })
+    }
+
     fn take_voided(&mut self, block: Block) -> Option<Block> {
         let at = self.voided.iter().position(|&asked| asked == block)?;
         self.voided.remove(at)
@@ -126,6 +165,9 @@ impl PeerConn {
             Message::KeepAlive
                 | Message::Port(_)
                 | Message::Extended { .. }
+                | Message::HashRequest(_)
+                | Message::Hashes { .. }
+                | Message::HashReject(_)
                 | Message::Unknown { .. }
         );
         match message {
@@ -136,14 +178,17 @@ impl PeerConn {
             Message::NotInterested => self.take_interest(false, now)?,
             Message::Have(piece) => self.take_have(piece)?,
             Message::Bitfield(raw) => {
-                let pieces = Bitfield::from_bytes(raw, self.config.piece_count)?;
+                let pieces = Bitfield::from_bytes(raw, self.config.sizes.count())?;
                 self.take_set(pieces, SetKind::Bitfield)?;
             }
             Message::HaveAll => {
-                self.take_set(Bitfield::full(self.config.piece_count), SetKind::HaveAll)?;
+                self.take_set(Bitfield::full(self.config.sizes.count()), SetKind::HaveAll)?;
             }
             Message::HaveNone => {
-                self.take_set(Bitfield::empty(self.config.piece_count), SetKind::HaveNone)?;
+                self.take_set(
+                    Bitfield::empty(self.config.sizes.count()),
+                    SetKind::HaveNone,
+                )?;
             }
             Message::Request(block) => self.take_peer_request(block, now)?,
             Message::Piece(block) => self.take_piece(block)?,
@@ -156,8 +201,9 @@ impl PeerConn {
             Message::RejectRequest(block) => self.take_reject(block)?,
             Message::AllowedFast(piece) => self.take_allowed_fast(piece)?,
             Message::Extended { id, payload } => self.take_extended(id, payload, now)?,
-            // Of these kinds the connection takes none: they are skipped before they are read.
-            Message::HashRequest(_) | Message::Hashes { .. } | Message::HashReject(_) => {}
+            Message::HashRequest(request) => self.take_hash_request(request)?,
+            Message::Hashes { request, hashes } => self.take_hashes(request, hashes)?,
+            Message::HashReject(request) => self.take_hash_reject(request)?,
             Message::Unknown { id, payload } => {
                 let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
                 self.push_event(Event::UnknownMessage { id, len });
@@ -302,7 +348,7 @@ impl PeerConn {
             });
         }
         self.check_block(MessageId::REQUEST, block)?;
-        if self.ours.chokes_peer {
+        if self.ours.chokes_peer && !self.ours.take_allowance(block) {
             // It may have crossed our choke on the way. BEP 6 wants it refused.
             self.remote.requests_choked += 1;
             if self.remote.requests_choked > REQUESTS_CHOKED_MAX {
@@ -384,6 +430,9 @@ impl PeerConn {
             if let Some(max) = ext.requests_max {
                 self.remote.requests_max = max.max(1) as usize;
             }
+            if let Some((_, id)) = ext.ids.iter().find(|(name, _)| name == LT_DONTHAVE) {
+                self.remote.dont_have_id = Some(*id).filter(|&id| id != 0);
+            }
             self.push_event(Event::Extended(Said(ext)));
         } else if self.agreed.ext && self.remote.pex_id == Some(id) {
             let (burst, secs) = (PEX_BURST, PEX_SECS);
@@ -393,6 +442,9 @@ impl PeerConn {
                 .ok_or(Violation::PexTooOften { burst, secs })?;
             let pex = Pex::decode(payload).map_err(Violation::Pex)?;
             self.push_event(Event::Pex(Said(pex)));
+        } else if self.agreed.ext && self.remote.lost_id == Some(id) {
+            let piece = decode_dont_have(payload).map_err(Violation::DontHave)?;
+            self.take_dont_have(piece, now)?;
         } else {
             let len = u32::try_from(payload.len() + 1).unwrap_or(u32::MAX);
             self.push_event(Event::UnknownMessage {
@@ -403,8 +455,39 @@ impl PeerConn {
         Ok(())
     }
 
+    /// Without the fast extension what was asked of the piece will not come, and nothing says so
+    /// (BEP 54).
+    fn take_dont_have(&mut self, piece: PieceIndex, now: Moment) -> Result<(), Violation> {
+        self.check_piece(MessageId::EXTENDED, piece)?;
+        let (burst, secs) = (DONT_HAVES_BURST, DONT_HAVE_SECS);
+        self.remote
+            .dont_haves
+            .take(now)
+            .ok_or(Violation::DontHavesTooMany { burst, secs })?;
+        if !self.remote.pieces.0.remove(piece) {
+            return Ok(());
+        }
+        self.push_event(Event::HasNoLonger { piece: Said(piece) });
+        if !self.agreed.fast {
+            let of_piece = |block: &&Block| block.piece == piece;
+            let void: Vec<Block> = self
+                .ours
+                .outstanding
+                .iter()
+                .filter(of_piece)
+                .copied()
+                .collect();
+            self.ours.outstanding.retain(|block| block.piece != piece);
+            for block in void {
+                self.ours.void(block);
+                self.push_event(Event::RequestRefused(block));
+            }
+        }
+        Ok(())
+    }
+
     fn check_piece(&self, id: MessageId, got: PieceIndex) -> Result<(), Violation> {
-        let piece_count = self.config.piece_count;
+        let piece_count = self.config.sizes.count();
         if got.0 < piece_count {
             Ok(())
         } else {
@@ -418,9 +501,7 @@ impl PeerConn {
 
     pub(super) fn check_block(&self, id: MessageId, block: Block) -> Result<(), Violation> {
         self.check_piece(id, block.piece)?;
-        let begin = u64::from(block.piece.0) * u64::from(self.config.piece_len);
-        let left = self.config.size_bytes.saturating_sub(begin);
-        let piece_len = left.min(u64::from(self.config.piece_len)) as u32;
+        let piece_len = self.config.sizes.size(block.piece);
         let end = u64::from(block.begin) + u64::from(block.len);
         if block.len == 0 || end > u64::from(piece_len) {
             return Err(Violation::BlockOutside {

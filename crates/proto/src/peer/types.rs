@@ -1,9 +1,10 @@
 //! What goes into and comes out of a peer connection.
 
+use skep_hash::Sha256Digest;
 use skep_wire::{
-    Bitfield, Block, InfoHash, PeerId, PieceIndex, Said,
+    Bitfield, Block, InfoHash, PeerId, PieceIndex, PieceSizes, Said,
     peer::{
-        MessageId, Reserved,
+        HashRequest, MessageId, Reserved,
         ext::{ExtHandshake, Pex},
     },
 };
@@ -12,22 +13,79 @@ use super::Violation;
 #[cfg(doc)]
 use super::{HANDSHAKE_SECS_MAX, IDLE_SECS_MAX, MESSAGE_SECS_MAX, PAYLOAD_SECS_MAX, PeerConn};
 
+/// The names of a torrent on the wire: a hybrid has two, and one swarm for each (BEP 52).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InfoHashes {
+    /// A version 1 torrent: the SHA-1 of its info dictionary.
+    V1(InfoHash),
+    /// A version 2 torrent: the first 20 bytes of the SHA-256 of its info dictionary.
+    V2(InfoHash),
+    /// A hybrid.
+    Hybrid {
+        /// Its name in version 1.
+        v1: InfoHash,
+        /// Its name in version 2.
+        v2: InfoHash,
+    },
+}
+
+impl InfoHashes {
+    /// The name in version 1.
+    pub fn v1(self) -> Option<InfoHash> {
+        match self {
+            Self::V1(v1) | Self::Hybrid { v1, .. } => Some(v1),
+            Self::V2(_) => None,
+        }
+    }
+
+    /// The name in version 2.
+    pub fn v2(self) -> Option<InfoHash> {
+        match self {
+            Self::V2(v2) | Self::Hybrid { v2, .. } => Some(v2),
+            Self::V1(_) => None,
+        }
+    }
+
+    /// The name by which the torrent is known first: that of version 1, if it has one.
+    pub fn first(self) -> InfoHash {
+        match self {
+            Self::V1(first) | Self::V2(first) | Self::Hybrid { v1: first, .. } => first,
+        }
+    }
+
+    /// The names, the first one first.
+    pub fn iter(self) -> impl Iterator<Item = InfoHash> {
+        let v2 = self.v2().filter(|_| self.v1().is_some());
+        std::iter::once(self.first()).chain(v2)
+    }
+
+    /// Whether the torrent has this name.
+    pub fn contains(self, info_hash: InfoHash) -> bool {
+        self.iter().any(|ours| ours == info_hash)
+    }
+}
+
+impl From<InfoHash> for InfoHashes {
+    fn from(v1: InfoHash) -> Self {
+        Self::V1(v1)
+    }
+}
+
 /// What the machine is told when a connection begins.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
-    /// The torrent. For an incoming connection this is what we accept; the driver that serves
+    /// The torrent's names. An incoming connection may use any of them; the driver that serves
     /// several torrents reads the handshake's info-hash first (`skep_wire::peer::Handshake`).
+    pub info_hashes: InfoHashes,
+    /// The name that our handshake says on an outgoing connection.
     pub info_hash: InfoHash,
     /// Our peer id.
     pub peer_id: PeerId,
-    /// Our reserved bytes.
+    /// Our reserved bytes. The bit of version 2 is set by the machine, where BEP 52 wants it: where
+    /// we name a hybrid by its v1 info-hash.
     pub reserved: Reserved,
-    /// How many pieces the torrent has.
-    pub piece_count: u32,
-    /// The length of every piece but the last, in bytes, to judge block bounds.
-    pub piece_len: u32,
-    /// The length of the whole content in bytes.
-    pub size_bytes: u64,
+    /// How many pieces the torrent has and how long they are, to judge indices and block bounds.
+    pub sizes: PieceSizes,
     /// Our extension handshake, sent if the peer speaks BEP 10. `None` sends none.
     pub ext: Option<ExtHandshake>,
     /// Whether we send our handshake at once (outgoing) or after the peer's (incoming).
@@ -96,6 +154,11 @@ pub enum Event {
     PeerInterested,
     /// It is not.
     PeerNotInterested,
+    /// It said that it has a piece no longer (BEP 54).
+    HasNoLonger {
+        /// The piece.
+        piece: Said<PieceIndex>,
+    },
     /// It asks for a block. Bounds are already checked.
     PeerRequested(Block),
     /// It takes a request back.
@@ -118,6 +181,18 @@ pub enum Event {
     BlockUnrequested(Block),
     /// Peer exchange (BEP 11).
     Pex(Said<Pex>),
+    /// It asks for hashes (BEP 52). Whether the request makes sense was not judged: answer it with
+    /// [`PeerConn::send_hashes`] or [`PeerConn::reject_hashes`].
+    PeerWantsHashes(HashRequest),
+    /// It answers our request for hashes, with as many as were asked for. They are not checked.
+    Hashes {
+        /// What was asked for.
+        request: HashRequest,
+        /// The hashes of the base layer, then the uncles.
+        hashes: Said<Vec<Sha256Digest>>,
+    },
+    /// It refuses our request for hashes.
+    HashesRefused(HashRequest),
     /// Its DHT port (BEP 5).
     DhtPort(Said<u16>),
     /// A message of an unknown kind, skipped.

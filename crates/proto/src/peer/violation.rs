@@ -145,4 +145,35 @@ pub enum Violation {
         /// Seconds for each further one.
         secs: u64,
     },
+    /// A message that takes a piece back and cannot be read (BEP 54).
+    #[error("donthave: {0}")]
+    DontHave(#[source] ExtError),
+    /// Pieces were taken back more often than [`super::DONT_HAVES_BURST`] allows.
+    #[error("more than {burst} pieces taken back, then one in {secs} s")]
+    DontHavesTooMany {
+        /// How many at once.
+        burst: u32,
+        /// Seconds for each further one.
+        secs: u64,
+    },
+    /// More unanswered requests for hashes than [`super::HASH_REQUESTS_IN_MAX`].
+    #[error("more than {limit} requests for hashes outstanding")]
+    HashRequestsTooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// `hashes` of another number than was asked for.
+    #[error("{got} hashes, {expected} were asked for")]
+    HashCount {
+        /// How many came.
+        got: u64,
+        /// How many the request means.
+        expected: u64,
+    },
+    /// More than [`super::HASHES_UNASKED_MAX`] answers to requests for hashes that we never made.
+    #[error("more than {limit} answers to requests for hashes that were not made")]
+    HashesUnasked {
+        /// The limit.
+        limit: u32,
+    },
 }

@@ -26,10 +26,20 @@ pub(super) struct Book {
 #[derive(Debug)]
 struct Known {
     source: Source,
+    name: Name,
     failures: u8,
     next_at: Moment,
     /// A connection or an attempt stands.
     busy: bool,
+}
+
+/// By which of a hybrid's two info-hashes an address is dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    /// That of version 1, or the only one.
+    First,
+    /// That of version 2: who is in that swarm alone may know no other.
+    Second,
 }
 
 /// How a connection or an attempt ended, for the time of the next.
@@ -52,12 +62,13 @@ impl Book {
     }
 
     /// Remembers an address. At the limit a newcomer displaces the worst entry if that is worse.
-    pub(super) fn add(&mut self, addr: SocketAddr, source: Source, now: Moment) {
+    pub(super) fn add(&mut self, addr: SocketAddr, source: Source, name: Name, now: Moment) {
         if !is_dialable(addr) || self.own.contains(&addr) || self.is_banned(addr.ip()) {
             return;
         }
         if let Some(known) = self.known.get_mut(&addr) {
             known.source = known.source.min(source);
+            known.name = known.name.min(name);
             return;
         }
         if self.known.len() >= CANDIDATES_MAX {
@@ -74,6 +85,7 @@ impl Book {
             addr,
             Known {
                 source,
+                name,
                 failures: 0,
                 next_at: now,
                 busy: false,
@@ -83,11 +95,11 @@ impl Book {
     }
 
     /// Takes the best address that may be tried now: fewest failures, then best source, then chance.
-    pub(super) fn take(&mut self, rng: &mut Rng, now: Moment) -> Option<SocketAddr> {
+    pub(super) fn take(&mut self, rng: &mut Rng, now: Moment) -> Option<(SocketAddr, Name)> {
         if now < self.due_at {
             return None;
         }
-        let mut best: Option<((u8, Source), SocketAddr)> = None;
+        let mut best: Option<((u8, Source), (SocketAddr, Name))> = None;
         let mut ties = 0;
         let mut next_due = Moment(u64::MAX);
         for (&addr, known) in self.known.iter().filter(|(_, known)| !known.busy) {
@@ -102,15 +114,25 @@ impl Book {
                 _ => ties = 1,
             }
             if ties == 1 || rng.below(ties) == 0 {
-                best = Some((rank, addr));
+                best = Some((rank, (addr, known.name)));
             }
         }
-        let Some((_, addr)) = best else {
+        let Some((_, (addr, name))) = best else {
             self.due_at = next_due;
             return None;
         };
         self.set_busy(addr);
-        Some(addr)
+        Some((addr, name))
+    }
+
+    /// Who was dialled did not answer to this name of the torrent; it may know the other.
+    pub(super) fn try_other_name(&mut self, addr: SocketAddr) {
+        if let Some(known) = self.known.get_mut(&addr) {
+            known.name = match known.name {
+                Name::First => Name::Second,
+                Name::Second => Name::First,
+            };
+        }
     }
 
     /// A connection with `addr` stands that was not taken from here.
@@ -186,13 +208,14 @@ mod tests {
     }
 
     fn taken(book: &mut Book, secs: u64) -> Option<SocketAddr> {
-        book.take(&mut Rng::new(1), Moment::from_secs(secs))
+        let taken = book.take(&mut Rng::new(1), Moment::from_secs(secs));
+        taken.map(|(addr, _)| addr)
     }
 
     #[test]
     fn an_address_that_fails_waits_twice_as_long_each_time_and_is_forgotten() {
         let mut book = Book::default();
-        book.add(addr(1), Source::Pex, Moment::ZERO);
+        book.add(addr(1), Source::Pex, Name::First, Moment::ZERO);
         let mut at = 0;
         for wait in [30, 60, 120, 240, 480] {
             assert_eq!(taken(&mut book, at), Some(addr(1)));
@@ -209,7 +232,7 @@ mod tests {
     #[test]
     fn an_address_that_the_user_named_is_never_forgotten() {
         let mut book = Book::default();
-        book.add(addr(1), Source::Operator, Moment::ZERO);
+        book.add(addr(1), Source::Operator, Name::First, Moment::ZERO);
         for n in 1..=300 {
             let at = n * BACKOFF_SECS_MAX;
             assert_eq!(taken(&mut book, at), Some(addr(1)), "attempt {n}");
@@ -235,7 +258,7 @@ mod tests {
             .into_iter()
             .chain([addr(1), addr(2)])
         {
-            book.add(addr, Source::Operator, Moment::ZERO);
+            book.add(addr, Source::Operator, Name::First, Moment::ZERO);
             assert_eq!(book.known_count(), 0, "{addr}");
         }
     }
@@ -245,11 +268,11 @@ mod tests {
     fn the_book_is_bounded_and_a_better_source_displaces_a_worse() {
         let mut book = Book::default();
         for n in 0..CANDIDATES_MAX as u16 + 100 {
-            book.add(addr(n), Source::Pex, Moment::ZERO);
+            book.add(addr(n), Source::Pex, Name::First, Moment::ZERO);
         }
         assert_eq!(book.known_count(), CANDIDATES_MAX);
         let better: SocketAddr = "127.9.9.9:9".parse().expect("an address");
-        book.add(better, Source::Tracker, Moment::ZERO);
+        book.add(better, Source::Tracker, Name::First, Moment::ZERO);
         assert_eq!(book.known_count(), CANDIDATES_MAX);
         assert_eq!(taken(&mut book, 0), Some(better));
     }

@@ -114,3 +114,17 @@ pub const USELESS_SECS: u64 = 60;
 /// Seconds in which two connections with the same peer count as opened at once: both ends then keep
 /// the one that the lower peer id opened. Later, the newer one goes.
 pub const TWIN_SECS: u64 = 10;
+
+/// Requests of a peer for the hashes of blocks, which may have to be read from the disk, and requests
+/// that make no sense: this many at once, then one every [`LEAF_REQUEST_SECS`]. The others wait.
+pub const LEAF_REQUESTS_BURST: u32 = 16;
+
+/// See [`LEAF_REQUESTS_BURST`].
+pub const LEAF_REQUEST_SECS: u64 = 1;
+
+/// Seconds for which a peer waits whose request for hashes we refused: some ask again at once.
+pub const HASH_REFUSAL_SECS: u64 = 1;
+
+/// Greatest sum of the lengths of the pieces that a peer may fetch while we choke it (BEP 6), in bytes:
+/// what every newcomer gets, whoever has the slots. Of longer pieces none is allowed.
+pub const ALLOWED_FAST_BYTES_MAX: u32 = 4 * 1024 * 1024;

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use skep_wire::{Bitfield, Block, Moment, PieceIndex, piece::BLOCK_LEN};
+use skep_hash::Sha256Digest;
+use skep_wire::{
+    Bitfield, Block, InfoHash, Moment, PieceIndex, peer::HashRequest, piece::BLOCK_LEN,
+};
 
 use super::{
     Action, CONNECTING_MAX, DIALS_PER_TICK_MAX, Event, PEERS_MAX, PEERS_PER_IP_MAX, PeerKey,
@@ -30,7 +33,8 @@ pub struct Torrent {
     pub(super) rng: Rng,
     pub(super) picker: Picker,
     pub(super) peers: BTreeMap<PeerKey, Peer>,
-    connecting: BTreeMap<PeerKey, SocketAddr>,
+    /// Whom we dial, and by which name of the torrent.
+    connecting: BTreeMap<PeerKey, (SocketAddr, InfoHash)>,
     next_key: u64,
     /// Connection attempts begun since the last tick.
     dials: usize,
@@ -70,8 +74,7 @@ impl Torrent {
         let mut rng = Rng::new(config.seed);
         let picker = Picker::new(
             config.have.clone(),
-            config.piece_len,
-            config.size_bytes,
+            config.sizes.clone(),
             config.partial_pieces_max,
             rng.split(),
         );
@@ -100,11 +103,23 @@ impl Torrent {
         }
     }
 
-    /// Addresses were named by `source`.
+    /// Addresses were named by `source`, in the swarm of the torrent's first info-hash.
     pub fn handle_candidates(&mut self, source: Source, addrs: &[SocketAddr], now: Moment) {
-        addrs
-            .iter()
-            .for_each(|&addr| self.book.add(addr, source, now));
+        self.handle_candidates_of(self.config.info_hashes.first(), source, addrs, now);
+    }
+
+    /// Addresses were named by `source`, in the swarm of `info_hash`: a hybrid has two. Who is in both
+    /// is dialled by the v1 info-hash, with the bit that says that we speak version 2 too (BEP 52).
+    pub fn handle_candidates_of(
+        &mut self,
+        info_hash: InfoHash,
+        source: Source,
+        addrs: &[SocketAddr],
+        now: Moment,
+    ) {
+        let name = self.name_of(info_hash);
+        let each = addrs.iter();
+        each.for_each(|&addr| self.book.add(addr, source, name, now));
         self.settle(now);
     }
 
@@ -115,14 +130,14 @@ impl Torrent {
 
     /// A connection that [`Action::Connect`] asked for stands.
     pub fn handle_connected(&mut self, peer: PeerKey, now: Moment) {
-        let Some(addr) = self.connecting.remove(&peer) else {
+        let Some((addr, info_hash)) = self.connecting.remove(&peer) else {
             return;
         };
         if self.closing || self.book.is_banned(addr.ip()) {
             self.book.release(addr, Outcome::Useless, now);
             self.actions.push_back(Action::Close { peer });
         } else {
-            let conn = PeerConn::new(self.peer_config(addr, true), now);
+            let conn = PeerConn::new(self.peer_config(addr, Some(info_hash)), now);
             self.peers.insert(peer, Peer::new(conn, addr, true, now));
             self.touch(peer);
         }
@@ -132,7 +147,7 @@ impl Torrent {
     /// A connection that [`Action::Connect`] asked for could not be made. The key is closed; no
     /// [`Action::Close`] follows.
     pub fn handle_connect_failed(&mut self, peer: PeerKey, now: Moment) {
-        let Some(addr) = self.connecting.remove(&peer) else {
+        let Some((addr, _)) = self.connecting.remove(&peer) else {
             return;
         };
         self.book.release(addr, Outcome::Failed, now);
@@ -154,7 +169,7 @@ impl Torrent {
             return None;
         }
         let peer = self.new_key();
-        let conn = PeerConn::new(self.peer_config(remote, false), now);
+        let conn = PeerConn::new(self.peer_config(remote, None), now);
         self.peers.insert(peer, Peer::new(conn, remote, false, now));
         Some(peer)
     }
@@ -269,6 +284,30 @@ impl Torrent {
             Verdict::Lost => {}
         }
         self.work_freed = true;
+        self.settle(now);
+    }
+
+    /// A piece that was there is there no longer: the disk has lost it. It is fetched again.
+    pub fn handle_piece_lost(&mut self, piece: PieceIndex, now: Moment) {
+        self.lose(piece, now);
+        self.settle(now);
+    }
+
+    /// The answer to [`Action::HashesWanted`]: the hashes of the base layer and then the uncles, as many
+    /// as [`HashRequest::hash_count`] says, or `None` where the file is not of this torrent, where
+    /// the layer or the hashes do not exist, or where they would have to be made of pieces that are
+    /// not there. An answer of another number is a refusal.
+    ///
+    /// The driver answers when less than a megabyte waits to be sent on that connection, so that who
+    /// asks and does not read cannot make us keep more.
+    pub fn handle_hashes(
+        &mut self,
+        peer: PeerKey,
+        request: HashRequest,
+        hashes: Option<&[Sha256Digest]>,
+        now: Moment,
+    ) {
+        self.answer_hashes(peer, request, hashes, now);
         self.settle(now);
     }
 
@@ -411,10 +450,11 @@ impl Torrent {
             && self.connecting.len() < CONNECTING_MAX
             && self.dials < DIALS_PER_TICK_MAX
             && self.peers.len() + self.connecting.len() < self.peers_max()
-            && let Some(addr) = self.book.take(&mut self.rng, now)
+            && let Some((addr, name)) = self.book.take(&mut self.rng, now)
         {
             let peer = self.new_key();
-            self.connecting.insert(peer, addr);
+            let info_hash = self.hash_of(name);
+            self.connecting.insert(peer, (addr, info_hash));
             self.dials += 1;
             self.actions.push_back(Action::Connect { peer, addr });
         }

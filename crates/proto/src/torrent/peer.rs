@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use skep_wire::{Block, Moment, PeerId, PieceIndex, Said, piece::BLOCK_LEN};
+use skep_wire::{Block, Moment, PeerId, PieceIndex, Said, peer::HashRequest, piece::BLOCK_LEN};
 
 use super::{
-    CHOKE_RATE_SECS, PeerKey, PeerView, UPLOAD_WINDOW_MIN, WINDOW_FIRST, WINDOW_GROWTH, WINDOW_MIN,
-    WINDOW_SPARE_MS, rate::Rate,
+    CHOKE_RATE_SECS, LEAF_REQUEST_SECS, LEAF_REQUESTS_BURST, PeerKey, PeerView, UPLOAD_WINDOW_MIN,
+    WINDOW_FIRST, WINDOW_GROWTH, WINDOW_MIN, WINDOW_SPARE_MS, rate::Rate,
 };
-use crate::peer::PeerConn;
+use crate::peer::{PeerConn, bucket::Bucket};
 
 /// Seconds over which rates are shown and windows sized.
 pub(super) const RATE_SECS: u64 = 5;
@@ -51,6 +51,12 @@ pub(super) struct Peer {
     pub(super) turned_at: Moment,
     /// Since when neither side is interested.
     pub(super) useless_since: Option<Moment>,
+    /// Its request for hashes that the driver has.
+    pub(super) hash_job: Option<HashRequest>,
+    /// For requests that cost us more than they cost the peer.
+    pub(super) leaf_requests: Bucket,
+    /// Its requests for hashes wait until then.
+    pub(super) hashes_from: Moment,
 }
 
 impl Peer {
@@ -81,6 +87,9 @@ impl Peer {
             in_flight: 0,
             turned_at: now,
             useless_since: Some(now),
+            hash_job: None,
+            leaf_requests: Bucket::new(LEAF_REQUESTS_BURST, LEAF_REQUEST_SECS),
+            hashes_from: Moment::ZERO,
         }
     }
 

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use skep_wire::{Bitfield, Block, Moment, PieceIndex};
+use skep_wire::{Bitfield, Block, Moment, PieceIndex, PieceSizes};
 
 use super::{PeerKey, RANDOM_FIRST_PIECES, STUCK_SECS, partial::Partial, rarity::Rarity};
 use crate::rng::Rng;
@@ -26,10 +26,11 @@ use crate::rng::Rng;
 /// The state of every piece of a torrent.
 #[derive(Debug)]
 pub(super) struct Picker {
-    piece_len: u32,
-    size_bytes: u64,
+    sizes: PieceSizes,
     have: Bitfield,
     held: u32,
+    /// Sum of the lengths of the missing pieces, in bytes.
+    left_bytes: u64,
     /// How many peers claim each piece, those that claim all of them not counted.
     rarity: Rarity,
     partials: BTreeMap<PieceIndex, Partial>,
@@ -58,16 +59,11 @@ impl Asker<'_> {
 }
 
 impl Picker {
-    pub(super) fn new(
-        have: Bitfield,
-        piece_len: u32,
-        size_bytes: u64,
-        partials_max: usize,
-        rng: Rng,
-    ) -> Self {
+    pub(super) fn new(have: Bitfield, sizes: PieceSizes, partials_max: usize, rng: Rng) -> Self {
+        let held_bytes: u64 = have.iter().map(|piece| u64::from(sizes.size(piece))).sum();
         Self {
-            piece_len,
-            size_bytes,
+            left_bytes: sizes.size_bytes().saturating_sub(held_bytes),
+            sizes,
             held: have.count(),
             rarity: Rarity::new(&have, rng),
             have,
@@ -94,20 +90,11 @@ impl Picker {
     }
 
     pub(super) fn left_bytes(&self) -> u64 {
-        let count = self.have.piece_count();
-        let full = u64::from(count - self.held) * u64::from(self.piece_len);
-        let last = PieceIndex(count.saturating_sub(1));
-        if count == 0 || self.have.has(last) {
-            return full;
-        }
-        full - u64::from(self.piece_len) + u64::from(self.piece_size(last))
+        self.left_bytes
     }
 
     pub(super) fn piece_size(&self, piece: PieceIndex) -> u32 {
-        let begin = u64::from(piece.0) * u64::from(self.piece_len);
-        self.size_bytes
-            .saturating_sub(begin)
-            .min(u64::from(self.piece_len)) as u32
+        self.sizes.size(piece)
     }
 
     /// How many pieces of the set we lack.
@@ -291,11 +278,38 @@ impl Picker {
         let senders = partial.senders();
         self.partials.remove(&piece);
         if good {
-            self.held += u32::from(self.have.insert(piece));
+            if self.have.insert(piece) {
+                self.held += 1;
+                self.left_bytes -= u64::from(self.piece_size(piece));
+            }
         } else {
             self.rarity.open_again(piece);
         }
         Some(senders)
+    }
+
+    /// A piece that was there is there no longer; `false` if it was not.
+    pub(super) fn lose(&mut self, piece: PieceIndex) -> bool {
+        let was_there = self.have.remove(piece);
+        if was_there {
+            self.held -= 1;
+            self.left_bytes += u64::from(self.piece_size(piece));
+            self.rarity.open_again(piece);
+        }
+        was_there
+    }
+
+    /// A peer that claimed a piece takes it back. One that had claimed them all was not counted; what
+    /// it claims now is.
+    pub(super) fn uncount_one(&mut self, piece: PieceIndex) {
+        self.rarity.remove(piece);
+    }
+
+    /// The peer can go on no more with a piece.
+    pub(super) fn disown_piece(&mut self, piece: PieceIndex, peer: PeerKey) {
+        if let Some(partial) = self.partials.get_mut(&piece) {
+            partial.owner = partial.owner.filter(|&owner| owner != peer);
+        }
     }
 
     /// Gives up the piece under way that has been idle longest, if there is no room for another and

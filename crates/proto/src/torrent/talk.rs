@@ -4,44 +4,48 @@ use std::net::SocketAddr;
 
 use skep_hash::Sha1Digest;
 use skep_wire::{
-    Bitfield, Moment, PeerId, PieceIndex, Said,
+    Bitfield, InfoHash, Moment, PeerId, PieceIndex, Said,
     peer::{
         Reserved,
-        ext::{ExtHandshake, Pex, UT_PEX},
+        ext::{ExtHandshake, LT_DONTHAVE, Pex, UT_PEX},
     },
     piece::BLOCK_LEN,
 };
 
 use super::{
     BanReason, Event, PeerKey, SNUB_DROP_SECS, SNUB_SECS, Source, TWIN_SECS, Torrent, USELESS_SECS,
-    book::Outcome, peer::RATE_SECS,
+    book::{Name, Outcome},
+    peer::RATE_SECS,
 };
 use crate::peer::{Event as Heard, PeerConfig, REQUESTS_IN_OFFERED, Violation, Why};
 
 /// The id under which we want to receive peer exchange.
 const PEX_ID: u8 = 1;
 
+/// The id under which we want to hear that a peer has a piece no longer.
+const DONT_HAVE_ID: u8 = 2;
+
 impl Torrent {
-    pub(super) fn peer_config(&self, remote: SocketAddr, outgoing: bool) -> PeerConfig {
+    /// For a connection that we dialled by this name of the torrent, or that came in.
+    pub(super) fn peer_config(&self, remote: SocketAddr, dialled: Option<InfoHash>) -> PeerConfig {
+        let info_hashes = self.config.info_hashes;
         PeerConfig {
-            info_hash: self.config.info_hash,
+            info_hashes,
+            info_hash: dialled.unwrap_or(info_hashes.first()),
             peer_id: self.config.peer_id,
             reserved: Reserved::OURS,
-            piece_count: self.picker.have().piece_count(),
-            piece_len: self.config.piece_len,
-            size_bytes: self.config.size_bytes,
+            sizes: self.config.sizes.clone(),
             ext: Some(self.ext_handshake(remote)),
-            outgoing,
+            outgoing: dialled.is_some(),
             have: Some(self.picker.have().clone()),
         }
     }
 
     fn ext_handshake(&self, remote: SocketAddr) -> ExtHandshake {
-        let ids = if self.config.private {
-            vec![]
-        } else {
-            vec![(UT_PEX.to_vec(), PEX_ID)]
-        };
+        let mut ids = vec![(LT_DONTHAVE.to_vec(), DONT_HAVE_ID)];
+        if !self.config.private {
+            ids.push((UT_PEX.to_vec(), PEX_ID));
+        }
         ExtHandshake {
             ids,
             client: Some(self.config.client.clone().into_bytes()),
@@ -59,6 +63,8 @@ impl Torrent {
             Heard::Extended(ext) => self.peer_extended(peer, ext, now),
             Heard::HasSet { pieces, .. } => self.peer_has_set(peer, &pieces.0, now),
             Heard::Has { piece } => self.peer_has(peer, piece.0, now),
+            Heard::HasNoLonger { piece } => self.peer_lost(peer, piece.0, now),
+            Heard::PeerWantsHashes(_) => self.serve_hashes(peer, now),
             Heard::PeerUnchokedUs => self.ask(peer, now),
             Heard::PeerChokedUs => {
                 self.picker.disown(peer);
@@ -77,8 +83,10 @@ impl Torrent {
                 self.totals.wasted += u64::from(block.len);
                 self.events.push_back(Event::BlockWasted { peer, block });
             }
-            Heard::Pex(pex) => self.peer_named(&pex, now),
+            Heard::Pex(pex) => self.peer_named(peer, &pex, now),
             Heard::Closed { why } => self.peer_closed(peer, why, now),
+            // We ask for none.
+            Heard::Hashes { .. } | Heard::HashesRefused(_) => {}
             // The block was taken in `handle_payload`; a cancelled request left its queue; nothing
             // follows from a suggestion, a DHT port or a message that we do not know.
             Heard::BlockArrived(_)
@@ -140,7 +148,9 @@ impl Torrent {
         if let (Some(port), None) = (ext.listen_port, entry.listens_at) {
             let addr = SocketAddr::new(entry.addr.ip(), port);
             entry.listens_at = Some(addr);
-            self.book.add(addr, Source::Incoming, now);
+            let said = entry.conn.peer_info_hash();
+            let name = said.map_or(Name::First, |Said(hash)| self.name_of(hash));
+            self.book.add(addr, Source::Incoming, name, now);
             self.book.set_busy(addr);
         }
         self.drop_if_useless(peer, now);
@@ -154,6 +164,7 @@ impl Torrent {
         entry.wanted = self.picker.wanted(pieces);
         self.picker.count_set(pieces);
         self.update_interest(peer, now);
+        self.allow_fast(peer, now);
         self.drop_if_useless(peer, now);
         self.ask(peer, now);
     }
@@ -169,6 +180,71 @@ impl Torrent {
             self.ask(peer, now);
         }
         self.drop_if_useless(peer, now);
+    }
+
+    fn peer_lost(&mut self, peer: PeerKey, piece: PieceIndex, now: Moment) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if entry.counted {
+            self.picker.uncount_one(piece);
+        } else {
+            entry.counted = true;
+            self.picker.count_set(&entry.conn.peer_pieces().0);
+        }
+        self.picker.disown_piece(piece, peer);
+        self.work_freed = true;
+        if !self.picker.have().has(piece) {
+            entry.wanted = entry.wanted.saturating_sub(1);
+            self.update_interest(peer, now);
+        }
+    }
+
+    /// A piece of ours is gone.
+    pub(super) fn lose(&mut self, piece: PieceIndex, now: Moment) {
+        let was_done = self.is_done();
+        if !self.picker.lose(piece) {
+            return;
+        }
+        self.complete_at = None;
+        let keys: Vec<PeerKey> = self.peers.keys().copied().collect();
+        for peer in keys {
+            let Some(addr) = self.peers.get(&peer).map(|entry| entry.addr) else {
+                continue;
+            };
+            let ext = ExtHandshake {
+                upload_only: Some(self.is_done()),
+                ..self.ext_handshake(addr)
+            };
+            let Some(entry) = self.peers.get_mut(&peer) else {
+                continue;
+            };
+            entry.conn.send_dont_have(piece, now);
+            if was_done && ext.upload_only == Some(false) {
+                entry.conn.send_ext_handshake(ext, now);
+            }
+            if entry.conn.peer_pieces().0.has(piece) {
+                entry.wanted += 1;
+            }
+            self.update_interest(peer, now);
+        }
+        self.work_freed = true;
+    }
+
+    /// By which name of the torrent someone is known.
+    pub(super) fn name_of(&self, info_hash: InfoHash) -> Name {
+        match self.config.info_hashes.first() == info_hash {
+            true => Name::First,
+            false => Name::Second,
+        }
+    }
+
+    pub(super) fn hash_of(&self, name: Name) -> InfoHash {
+        let all = self.config.info_hashes;
+        match name {
+            Name::First => all.first(),
+            Name::Second => all.v2().unwrap_or(all.first()),
+        }
     }
 
     fn update_interest(&mut self, peer: PeerKey, now: Moment) {
@@ -203,10 +279,14 @@ impl Torrent {
         }
     }
 
-    fn peer_named(&mut self, pex: &Said<Pex>, now: Moment) {
+    /// Whom a peer names is in the swarm in which it is itself.
+    fn peer_named(&mut self, peer: PeerKey, pex: &Said<Pex>, now: Moment) {
+        let entry = self.peers.get(&peer);
+        let said = entry.and_then(|entry| entry.conn.peer_info_hash());
+        let name = said.map_or(Name::First, |Said(hash)| self.name_of(hash));
         if !self.config.private {
             let added = pex.0.added.iter();
-            added.for_each(|named| self.book.add(named.addr, Source::Pex, now));
+            added.for_each(|named| self.book.add(named.addr, Source::Pex, name, now));
         }
     }
 
@@ -243,6 +323,9 @@ impl Torrent {
         };
         if let Some(addr) = entry.listens_at {
             self.book.release(addr, outcome, now);
+            if entry.outgoing && entry.opened_at.is_none() {
+                self.book.try_other_name(addr);
+            }
         }
         self.work_freed = true;
         self.slot_freed = true;
@@ -272,6 +355,7 @@ impl Torrent {
         } else if long(entry.owes_since, SNUB_SECS) && entry.conn.outstanding_count() > 0 {
             self.snubbed(peer, now);
         }
+        self.serve_hashes(peer, now);
     }
 
     /// A piece is there and good.

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use skep_hash::Sha1Digest;
-use skep_wire::{Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, Said};
+use skep_wire::{Bitfield, Block, Moment, PeerId, PieceIndex, PieceSizes, Said, peer::HashRequest};
 
-use crate::peer::{Transmit, Why};
+use crate::peer::{InfoHashes, Transmit, Why};
 
 /// The number of a connection in its torrent, ascending from 0 and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,14 +14,12 @@ pub struct PeerKey(pub u64);
 /// What the machine is told when it begins. Start from [`TorrentConfig::new`].
 #[derive(Debug, Clone)]
 pub struct TorrentConfig {
-    /// The torrent.
-    pub info_hash: InfoHash,
+    /// The torrent's names: the peers of a hybrid's two swarms end in one machine.
+    pub info_hashes: InfoHashes,
     /// Our peer id.
     pub peer_id: PeerId,
-    /// Length of every piece but the last, in bytes.
-    pub piece_len: u32,
-    /// Length of the content in bytes.
-    pub size_bytes: u64,
+    /// How many pieces there are and how long they are.
+    pub sizes: PieceSizes,
     /// The pieces that are there and checked.
     pub have: Bitfield,
     /// Our listening port, for the extension handshake; `None` says none.
@@ -53,14 +51,13 @@ pub struct TorrentConfig {
 impl TorrentConfig {
     /// A configuration with the defaults: 50 connections, 5 upload slots, 1 MiB under way to a peer,
     /// and 64 MiB (at least 4 and at most 256 pieces) under way from all of them.
-    pub fn new(info_hash: InfoHash, peer_id: PeerId, piece_len: u32, size_bytes: u64) -> Self {
-        let piece_count = size_bytes.div_ceil(u64::from(piece_len.max(1)));
+    pub fn new(info_hashes: impl Into<InfoHashes>, peer_id: PeerId, sizes: PieceSizes) -> Self {
+        let piece_len = sizes.piece_len();
         Self {
-            info_hash,
+            info_hashes: info_hashes.into(),
             peer_id,
-            piece_len,
-            size_bytes,
-            have: Bitfield::empty(u32::try_from(piece_count).unwrap_or(u32::MAX)),
+            have: Bitfield::empty(sizes.count()),
+            sizes,
             listen_port: None,
             own_addrs: Vec::new(),
             client: concat!("skep ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -120,6 +117,16 @@ pub enum Action {
         piece: PieceIndex,
         /// Whether the SHA-1 of each of its blocks is wanted even if the piece is good.
         digests: bool,
+    },
+    /// A peer asks for hashes of a file's tree (BEP 52), and the request makes sense by itself: answer
+    /// with [`super::Torrent::handle_hashes`], which see. Of each peer the driver has at most one such
+    /// request, and of those for layer 0, which may have to be read from the disk, no more than
+    /// [`super::LEAF_REQUESTS_BURST`] and then one every [`super::LEAF_REQUEST_SECS`].
+    HashesWanted {
+        /// Who asks.
+        peer: PeerKey,
+        /// For what.
+        request: HashRequest,
     },
     /// The piece is given up for now: its buffer may go. Parts of payloads that are still arriving
     /// for it are skipped from now on.

@@ -7,3 +7,4 @@ mod limits;
 mod meeting;
 mod rig;
 mod serving;
+mod v2;

@@ -5,7 +5,7 @@ use skep_wire::{
     Bitfield, PeerId,
     peer::{
         Message,
-        ext::{ExtHandshake, Pex, PexPeer},
+        ext::{ExtHandshake, Pex, PexPeer, UT_PEX},
     },
 };
 
@@ -55,7 +55,8 @@ fn in_a_private_torrent_peer_exchange_is_neither_offered_nor_heard() {
     let Some(Said::Ext(payload)) = said.iter().find(|said| matches!(said, Said::Ext(_))) else {
         panic!("{said:?}");
     };
-    assert_eq!(ExtHandshake::decode(payload).expect("ours").ids, []);
+    let ours = ExtHandshake::decode(payload).expect("ours");
+    assert_eq!(ours.id_of(UT_PEX), None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use skep_hash::sha1;
+use skep_hash::{Sha256Digest, sha1};
 use skep_proto::{
     drain::{Inlet, Part},
     peer::Transmit,
@@ -13,8 +13,11 @@ use skep_proto::{
     },
 };
 use skep_wire::{
-    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex,
-    peer::{HANDSHAKE_LEN, Handshake, Message, Reserved, decode, piece_header},
+    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, PieceSizes,
+    peer::{
+        HANDSHAKE_LEN, Handshake, HashRequest, Message, Reserved, decode, hashes::digests,
+        piece_header,
+    },
     piece::{BLOCK_LEN, blocks_of},
 };
 
@@ -38,12 +41,19 @@ pub(crate) struct Desk {
     pub(crate) closed: Vec<PeerKey>,
     pub(crate) verify: Vec<(PieceIndex, bool)>,
     pub(crate) abandoned: Vec<PieceIndex>,
+    pub(crate) hashes_wanted: Vec<(PeerKey, HashRequest)>,
     pub(crate) blocks_sent: Vec<(PeerKey, Block)>,
     sent: BTreeMap<PeerKey, Vec<u8>>,
+    piece_lens: Vec<usize>,
     pub(crate) buffers: BTreeMap<PieceIndex, Vec<u8>>,
 }
 
 impl Desk {
+    /// Everything said to a peer since the last call.
+    pub(crate) fn bytes_sent(&mut self, peer: PeerKey) -> Vec<u8> {
+        self.sent.remove(&peer).unwrap_or_default()
+    }
+
     /// The peers to whom something was said that nobody has looked at.
     pub(crate) fn talked(&self) -> Vec<PeerKey> {
         self.sent.keys().copied().collect()
@@ -55,7 +65,7 @@ impl TorrentWorld for Desk {
         let buffer = self
             .buffers
             .entry(part.block.piece)
-            .or_insert_with(|| vec![0; PIECE_LEN as usize]);
+            .or_insert_with(|| vec![0; self.piece_lens[part.block.piece.0 as usize]]);
         let start = (part.block.begin + part.offset) as usize;
         buffer[start..start + part.bytes.len()].copy_from_slice(part.bytes);
     }
@@ -77,6 +87,7 @@ impl TorrentWorld for Desk {
             }
             Action::Close { peer } => self.closed.push(peer),
             Action::Verify { piece, digests } => self.verify.push((piece, digests)),
+            Action::HashesWanted { peer, request } => self.hashes_wanted.push((peer, request)),
             Action::Abandon { piece } => {
                 self.buffers.remove(&piece);
                 self.abandoned.push(piece);
@@ -90,12 +101,8 @@ impl TorrentWorld for Desk {
 }
 
 pub(crate) fn config(pieces: u32) -> TorrentConfig {
-    TorrentConfig::new(
-        HASH,
-        US,
-        PIECE_LEN,
-        u64::from(pieces) * u64::from(PIECE_LEN),
-    )
+    let size_bytes = u64::from(pieces) * u64::from(PIECE_LEN);
+    TorrentConfig::new(HASH, US, PieceSizes::uniform(PIECE_LEN, size_bytes))
 }
 
 /// The n-th address.
@@ -138,12 +145,18 @@ pub(crate) fn block(n: u32) -> Block {
 impl Rig {
     pub(crate) fn new(config: TorrentConfig) -> Self {
         let now = Moment::from_secs(1);
+        let all = (0..config.sizes.count()).map(PieceIndex);
+        let piece_lens = all.map(|piece| config.sizes.size(piece) as usize);
+        let desk = Desk {
+            piece_lens: piece_lens.collect(),
+            ..Desk::default()
+        };
         let torrent = Torrent::new(config, now);
         Self {
             torrent,
             now,
             inlets: BTreeMap::new(),
-            desk: Desk::default(),
+            desk,
         }
     }
 
@@ -301,6 +314,10 @@ pub(crate) enum Said {
     Cancel(Block),
     Reject(Block),
     Ext(Vec<u8>),
+    AllowedFast(PieceIndex),
+    HashRequest(HashRequest),
+    Hashes(HashRequest, Vec<Sha256Digest>),
+    HashReject(HashRequest),
     Set,
     Other,
 }
@@ -317,6 +334,10 @@ impl From<Message<'_>> for Said {
             Message::Cancel(block) => Self::Cancel(block),
             Message::RejectRequest(block) => Self::Reject(block),
             Message::Extended { payload, .. } => Self::Ext(payload.to_vec()),
+            Message::AllowedFast(piece) => Self::AllowedFast(piece),
+            Message::HashRequest(request) => Self::HashRequest(request),
+            Message::Hashes { request, hashes } => Self::Hashes(request, digests(hashes).collect()),
+            Message::HashReject(request) => Self::HashReject(request),
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => Self::Set,
             _ => Self::Other,
         }
