@@ -14,6 +14,7 @@
 
 mod core;
 mod driver;
+mod hashes;
 mod link;
 mod send;
 mod stripes;
@@ -29,10 +30,7 @@ use std::{
 };
 
 pub use skep_proto::torrent::PeerKey;
-use skep_wire::{
-    Block, Moment, PeerId, PieceIndex,
-    metainfo::{Metainfo, MetainfoError},
-};
+use skep_wire::{Block, Moment, PeerId, PieceIndex, metainfo::Metainfo};
 
 use tokio::sync::{mpsc, watch};
 
@@ -432,9 +430,6 @@ pub enum SessionError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The torrent is of a kind that a session cannot work with.
-    #[error(transparent)]
-    Torrent(#[from] MetainfoError),
     /// A hybrid torrent whose two parts name different content. No bytes can have both hashes.
     #[error(
         "the torrent contradicts itself: piece {}, in {}, has its hash of version {} and not that of version {}",
@@ -461,10 +456,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Torrent`] for a torrent of version 2 only, [`SessionError::Listen`] if the address or port is not to be had, [`SessionError::Start`]
+    /// [`SessionError::Listen`] if the address or port is not to be had, [`SessionError::Start`]
     /// if the system refuses a thread. What fails later comes from [`Session::join`].
     pub fn start(config: SessionConfig) -> Result<Self, SessionError> {
-        config.torrent.check_v1()?;
         let listener = driver::listen(config.bind, config.port)?;
         let listen = listener.local_addr().map_err(SessionError::Start)?;
         let (commands, inbox) = mpsc::unbounded_channel();

@@ -87,7 +87,7 @@ pub(crate) fn run(
     }
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
-    let bar = progress::message_bar(ctx, config.torrent.info.size_bytes);
+    let bar = progress::message_bar(ctx, config.torrent.info.piece_sizes().size_bytes());
     let notes = Notes::new(bar.clone(), ctx, args.verbose);
     let trouble = Arc::new(Mutex::new(None));
     let hear = {
@@ -249,7 +249,6 @@ fn explain(error: SessionError) -> CmdError {
         SessionError::Listen { .. } => {
             CmdError::surroundings(error).hint("choose another address or port with --listen")
         }
-        SessionError::Torrent(_) => CmdError::usage(error),
         SessionError::Disk(DiskError::TooLong { .. }) => CmdError::surroundings(error)
             .hint("move it away, or choose another folder with --out: it is probably another file"),
         SessionError::Disk(DiskError::Foreign { .. }) => CmdError::surroundings(error)

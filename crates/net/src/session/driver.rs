@@ -11,8 +11,14 @@ use std::{
     time::Duration,
 };
 
-use skep_proto::torrent::{Source, Torrent, TorrentConfig};
-use skep_wire::{Bitfield, Moment, PeerId, PieceIndex, metainfo::Info};
+use skep_proto::{
+    peer::InfoHashes,
+    torrent::{Source, Torrent, TorrentConfig},
+};
+use skep_wire::{
+    Bitfield, InfoHashV2, Moment, PeerId, PieceIndex,
+    metainfo::{Info, Metainfo},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::LocalSet,
@@ -21,7 +27,7 @@ use tokio::{
 use super::{
     Command, Ended, Phase, Place, Purpose, SeedUntil, SessionConfig, SessionError, Stats, What,
     core::{Core, Shared},
-    link,
+    hashes, link,
     stripes::Stripes,
     trackers::Trackers,
     world::World,
@@ -110,7 +116,7 @@ pub(super) fn run(
         access,
     );
     stats.send_modify(|stats| {
-        stats.size_bytes = info.size_bytes;
+        stats.size_bytes = info.piece_sizes().size_bytes();
         stats.listen = Some(addr);
     });
     config
@@ -134,6 +140,16 @@ pub(super) fn run(
         let session = Running::start(config, files, resume_file, found.have, addr)?;
         session.run(listener, found.asked, inbox, stats).await
     })
+}
+
+/// By what the torrent is known on the wire.
+fn names_of(torrent: &Metainfo) -> InfoHashes {
+    let first = torrent.info_hash;
+    match torrent.info_hash_v2.map(InfoHashV2::truncated) {
+        Some(v2) if torrent.info.version.has_v1() => InfoHashes::Hybrid { v1: first, v2 },
+        Some(v2) => InfoHashes::V2(v2),
+        None => InfoHashes::V1(first),
+    }
 }
 
 /// The error for a piece whose two hashes contradict each other.
@@ -261,6 +277,8 @@ fn refuse_foreign(files: &Files) -> Result<(), DiskError> {
 /// A session whose content has been checked.
 struct Running {
     config: SessionConfig,
+    /// Sum of all pieces' lengths.
+    size_bytes: u64,
     shared: Shared,
     report: mpsc::UnboundedSender<Report>,
     reports: mpsc::UnboundedReceiver<Report>,
@@ -329,7 +347,8 @@ impl Running {
             }
             None
         };
-        let mut machine = TorrentConfig::new(config.torrent.info_hash, peer_id, info.piece_sizes());
+        let names = names_of(&config.torrent);
+        let mut machine = TorrentConfig::new(names, peer_id, info.piece_sizes());
         machine.have = have;
         machine.listen_port = Some(addr.port());
         if !addr.ip().is_unspecified() {
@@ -355,6 +374,7 @@ impl Running {
             stripes: Stripes::new(info.piece_len, config.buffers_bytes_max),
             ready: Vec::new(),
             flush_wanted: Default::default(),
+            hashes: Default::default(),
             judge_next: None,
             files,
             writer,
@@ -383,6 +403,7 @@ impl Running {
             config.bind,
         );
         Ok(Self {
+            size_bytes: config.torrent.info.piece_sizes().size_bytes(),
             shared,
             report,
             reports,
@@ -408,6 +429,7 @@ impl Running {
         let accepting = tokio::task::spawn_local(accept(listener, self.shared.clone()));
         let timing = tokio::task::spawn_local(self.shared.clone().keep_time());
         let flushing = tokio::task::spawn_local(flush(self.shared.clone()));
+        let answering = tokio::task::spawn_local(hashes::answer(self.shared.clone()));
         self.shared.turn(|core, now| {
             core.torrent
                 .handle_candidates(Source::Operator, &self.config.peers, now)
@@ -424,8 +446,8 @@ impl Running {
                     Some(command) => self.obey(command).await,
                 },
                 Some(report) = self.reports.recv() => self.report(report),
-                (_, peers) = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
-                    core.torrent.handle_candidates(Source::Tracker, &peers, now);
+                (info_hash, peers) = self.trackers.next_peers(&self.config) => self.shared.turn(|core, now| {
+                    core.torrent.handle_candidates_of(info_hash, Source::Tracker, &peers, now);
                 }),
                 _ = tick.tick() => {
                     self.tick();
@@ -446,6 +468,7 @@ impl Running {
         self.end().await;
         timing.abort();
         flushing.abort();
+        answering.abort();
         let mut last = self.stats();
         last.phase = Phase::Stopped;
         stats.send_replace(last.clone());
@@ -648,14 +671,14 @@ impl Running {
             SeedUntil::Forever => false,
             SeedUntil::Elapsed(time) => self.shared.clock().now().since(complete_at) >= time,
             SeedUntil::Ratio(ratio) => {
-                let size = self.config.torrent.info.size_bytes as f64;
+                let size = self.size_bytes as f64;
                 self.shared.turn(|core, _| core.world.uploaded_bytes as f64) >= ratio * size
             }
         }
     }
 
     fn stats(&self) -> Stats {
-        let info = &self.config.torrent.info;
+        let size_bytes = self.size_bytes;
         self.shared.turn(|core, now| {
             let counts = core.torrent.stats(now);
             let phase = if !core.world.refused.is_empty() {
@@ -666,10 +689,10 @@ impl Running {
                 Phase::Getting
             };
             Stats {
-                size_bytes: info.size_bytes,
-                bytes_held: info.size_bytes.saturating_sub(counts.left_bytes),
+                size_bytes,
+                bytes_held: size_bytes.saturating_sub(counts.left_bytes),
                 pieces_held: counts.pieces_held,
-                checked_bytes: info.size_bytes,
+                checked_bytes: size_bytes,
                 downloaded_bytes: core.world.downloaded_bytes,
                 uploaded_bytes: core.world.uploaded_bytes,
                 download_rate: counts.down_rate,

@@ -125,6 +125,11 @@ impl Outbox {
         Some(mark)
     }
 
+    /// How many bytes wait to leave.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.queued - self.sent
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -12,6 +12,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
     EventSink, PeerKey, What,
+    hashes::Wanted,
     send::{Mark, Outbox},
     stripes::{ROOM, StripeKey, Stripes},
 };
@@ -49,6 +50,8 @@ pub(super) struct World {
     pub(super) ready: Vec<Job>,
     /// Tells the flusher's task that something waits in `ready`.
     pub(super) flush_wanted: Rc<Notify>,
+    /// Hashes that peers ask for.
+    pub(super) hashes: Wanted,
     /// The piece that the machine has asked to judge, until it tells of the piece's last block.
     pub(super) judge_next: Option<Job>,
     /// For sending.
@@ -280,7 +283,7 @@ impl TorrentWorld for World {
         self.stripes.copy(part.block, part.offset, part.bytes);
     }
 
-    fn action(&mut self, torrent: &mut Torrent, action: Action) {
+    fn action(&mut self, _torrent: &mut Torrent, action: Action) {
         match action {
             Action::Connect { peer, addr } => {
                 self.dialing.insert(peer, None);
@@ -292,9 +295,9 @@ impl TorrentWorld for World {
             Action::Verify { piece, digests } => {
                 self.judge_next = Some(Job::Judge { piece, digests });
             }
-            // Nobody speaks version 2 with a v1 torrent.
             Action::HashesWanted { peer, request } => {
-                torrent.handle_hashes(peer, request, None, self.clock.now());
+                self.hashes.queue.push_back((peer, request));
+                self.hashes.is_there.notify_one();
             }
             Action::Abandon { piece } => self.abandon(piece),
         }
