@@ -618,6 +618,6 @@ fn content_moves_and_is_renamed_while_it_is_fetched_and_shared() {
     let (config, _) = case.get_into("third", &[first.listen_addr()]);
     assert!(join_within(Session::start(config).expect("started"), 30).complete);
     case.assert_arrived_in("third");
-    assert_eq!(first.stats().downloaded_bytes, 2_000_000);
     first.stop();
+    assert_eq!(join_within(first, 30).stats.downloaded_bytes, 2_000_000);
 }

@@ -42,6 +42,8 @@ pub struct PieceSizes {
     count: u32,
     /// The pieces that are shorter, ascending.
     short: Arc<[(PieceIndex, u32)]>,
+    /// Whether a gap follows each short piece: version 2.
+    has_gaps: bool,
     size_bytes: u64,
 }
 
@@ -82,11 +84,12 @@ impl PieceSizes {
             piece_len,
             count: full + u32::from(last.is_some()),
             short: last.into_iter().collect(),
+            has_gaps: false,
             size_bytes: u64::from(full) * u64::from(piece_len) + last.map_or(0, |_| left.into()),
         }
     }
 
-    /// `count` pieces of `piece_len` bytes but for those in `short`, which ascend.
+    /// `count` pieces of `piece_len` bytes but for those in `short`, which ascend: a version 2 torrent.
     ///
     /// # Errors
     ///
@@ -117,6 +120,7 @@ impl PieceSizes {
             piece_len,
             count,
             short,
+            has_gaps: true,
             size_bytes,
         })
     }
@@ -139,6 +143,18 @@ impl PieceSizes {
         match self.short.binary_search_by_key(&piece, |&(piece, _)| piece) {
             Ok(at) => self.short[at].1,
             Err(_) => self.piece_len,
+        }
+    }
+
+    /// How far a peer's request may reach in `piece`, in bytes; 0 for an index outside the torrent. In
+    /// version 2 a short piece is followed by a gap, and clients that think of the gap as a file of zeroes
+    /// (libtorrent 2.0) ask for whole blocks there, even in the last piece: they get zeroes.
+    pub fn reach(&self, piece: PieceIndex) -> u32 {
+        let has_gap = self.has_gaps && piece.0 < self.count;
+        if has_gap {
+            self.piece_len
+        } else {
+            self.size(piece)
         }
     }
 
@@ -167,6 +183,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn requests_may_reach_into_the_gaps_of_version_2_only() {
+        let v1 = PieceSizes::uniform(100, 250);
+        assert_eq!(
+            [0, 1, 2, 3].map(|n| v1.reach(PieceIndex(n))),
+            [100, 100, 50, 0]
+        );
+        let short = [(PieceIndex(1), 7), (PieceIndex(2), 50)];
+        let v2 = PieceSizes::with_short(100, 3, short).expect("sizes");
+        assert_eq!(
+            [0, 1, 2, 3].map(|n| v2.reach(PieceIndex(n))),
+            [100, 100, 100, 0]
+        );
+    }
 
     #[test]
     fn pieces_of_version_1_are_alike_but_for_the_last() {
@@ -227,11 +258,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_ways_to_say_version_1_agree(piece_len in 1u32..1000, size_bytes in 0u64..100_000) {
+        fn one_file_has_the_same_pieces_in_both_versions(piece_len in 1u32..1000, size_bytes in 0u64..100_000) {
             let uniform = PieceSizes::uniform(piece_len, size_bytes);
             let last = (size_bytes % u64::from(piece_len)) as u32;
             let short = (last > 0).then(|| (PieceIndex(uniform.count() - 1), last));
             let listed = PieceSizes::with_short(piece_len, uniform.count(), short);
+            let uniform = PieceSizes { has_gaps: true, ..uniform };
             prop_assert_eq!(listed, Ok(uniform));
         }
     }

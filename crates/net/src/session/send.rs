@@ -180,7 +180,7 @@ impl Outbox {
                         + u64::from(block.begin)
                         + done as u64;
                     let left = block.len as usize - done;
-                    let result = match send_content(stream, files, offset, left as u64) {
+                    let result = match send_content(stream, files, piece_len, offset, left as u64) {
                         Ok(result) => result,
                         Err(error) => return Flushed::Unreadable(error),
                     };
@@ -276,18 +276,25 @@ fn send(stream: &TcpStream, bytes: &[u8], more_follows: bool) -> io::Result<usiz
 fn send_content(
     stream: &TcpStream,
     files: &mut Files,
+    piece_len: u32,
     offset: u64,
     len: u64,
 ) -> Result<io::Result<usize>, Option<DiskError>> {
-    let span = files.layout().spans(offset, len).next().ok_or(None)?;
-    if files.layout().files()[span.file].padding {
+    let layout = files.layout();
+    let span = layout.spans(offset, len).next();
+    let zeroes = match span {
+        Some(span) => layout.files()[span.file].padding.then_some(span.len),
+        // The gap behind a file of version 2.
+        None => {
+            let end = layout.size_bytes().next_multiple_of(piece_len.into());
+            (offset < end).then_some(len)
+        }
+    };
+    if let Some(len) = zeroes {
         let zeroes = [0; COPY_BYTES];
-        return Ok(send(
-            stream,
-            &zeroes[..COPY_BYTES.min(span.len as usize)],
-            true,
-        ));
+        return Ok(send(stream, &zeroes[..COPY_BYTES.min(len as usize)], true));
     }
+    let span = span.ok_or(None)?;
     let file = files.readable(span.file).map_err(Some)?.ok_or(None)?;
     let mut at = span.at;
     let sent = stream.try_io(Interest::WRITABLE, || {

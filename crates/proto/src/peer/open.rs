@@ -347,7 +347,7 @@ impl PeerConn {
                 limit: BLOCK_BYTES_MAX,
             });
         }
-        self.check_block(MessageId::REQUEST, block)?;
+        self.check_request(MessageId::REQUEST, block)?;
         if self.ours.chokes_peer && !self.ours.take_allowance(block) {
             // It may have crossed our choke on the way. BEP 6 wants it refused.
             self.remote.requests_choked += 1;
@@ -388,7 +388,7 @@ impl PeerConn {
     }
 
     fn take_cancel(&mut self, block: Block, now: Moment) -> Result<(), Violation> {
-        self.check_block(MessageId::CANCEL, block)?;
+        self.check_request(MessageId::CANCEL, block)?;
         if self.remote.take_request(block).is_some() {
             // BEP 6: every request is answered, by its block or by a refusal.
             self.say_reject(block, now);
@@ -499,9 +499,18 @@ impl PeerConn {
         }
     }
 
+    /// Judges a block that we ask for or that comes.
     pub(super) fn check_block(&self, id: MessageId, block: Block) -> Result<(), Violation> {
+        self.check_within(id, block, self.config.sizes.size(block.piece))
+    }
+
+    /// Judges a block that the peer asks for.
+    fn check_request(&self, id: MessageId, block: Block) -> Result<(), Violation> {
+        self.check_within(id, block, self.config.sizes.reach(block.piece))
+    }
+
+    fn check_within(&self, id: MessageId, block: Block, piece_len: u32) -> Result<(), Violation> {
         self.check_piece(id, block.piece)?;
-        let piece_len = self.config.sizes.size(block.piece);
         let end = u64::from(block.begin) + u64::from(block.len);
         if block.len == 0 || end > u64::from(piece_len) {
             return Err(Violation::BlockOutside {
