@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
-use skep_net::session::{Place, Purpose, SeedUntil, Session, What};
+use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionError, What};
 use skep_net::tracker::{TrackerConfig, TrackerServer};
 use skep_wire::{
-    Block, PeerId,
+    Block, PeerId, PieceIndex,
+    metainfo::Version,
     peer::{self, HANDSHAKE_LEN, Handshake, Message, MessageId, Reserved, piece_header},
 };
 use support::{Case, LOOPBACK, join_within};
@@ -620,4 +621,76 @@ fn content_moves_and_is_renamed_while_it_is_fetched_and_shared() {
     case.assert_arrived_in("third");
     first.stop();
     assert_eq!(join_within(first, 30).stats.downloaded_bytes, 2_000_000);
+}
+
+const FILES: [(&str, usize); 6] = [
+    ("a", 3 * 65_536 + 777),
+    ("b", 16_384),
+    ("deep/empty", 0),
+    ("deep/one", 1),
+    ("deep/er/whole", 2 * 65_536),
+    ("z", 40_000),
+];
+
+/// From one session to another and on to a third, with pieces that end in the middle of everything, and
+/// resumed in between with a wrong byte: in version 2 and in both at once.
+#[test]
+fn content_of_version_2_and_of_hybrids_arrives_and_is_checked() {
+    for version in [Version::V2, Version::Hybrid] {
+        let case = Case::folder_of(version, &FILES, 65_536);
+        let (seed, _) = case.seed();
+        let (mut config, _) = case.get(&[seed.listen_addr()]);
+        config.purpose = Purpose::Get(SeedUntil::Forever);
+        let first = Session::start(config).expect("started");
+        let (config, _) = case.get_into("second", &[first.listen_addr()]);
+        assert!(join_within(Session::start(config).expect("started"), 30).complete);
+        case.assert_arrived_in("second");
+        first.stop();
+        assert!(join_within(first, 30).complete);
+        case.assert_arrived();
+
+        let path = case.out().join("t/deep/er/whole");
+        let mut content = std::fs::read(&path).expect("read");
+        content[70_000] ^= 1;
+        std::fs::write(&path, content).expect("written");
+        let (config, heard) = case.get(&[seed.listen_addr()]);
+        let ended = join_within(Session::start(config).expect("started"), 30);
+        assert!(ended.complete);
+        assert_eq!(ended.stats.downloaded_bytes, 65_536, "{version:?}");
+        assert_eq!(
+            heard.count(|what| matches!(what, What::PieceVerified { .. })),
+            1
+        );
+        case.assert_arrived();
+    }
+}
+
+/// The two parts of the torrent name different content for one piece. Whoever fetches it, and whoever has it,
+/// is told which piece and file.
+#[test]
+fn a_hybrid_that_contradicts_itself_ends_the_session_and_names_the_piece() {
+    let mut case = Case::folder_of(Version::Hybrid, &FILES, 65_536);
+    let (seed, _) = case.seed();
+    let mut torn = (*case.torrent).clone();
+    torn.info.pieces[2].0[7] ^= 1;
+    case.torrent = std::sync::Arc::new(torn);
+    let (fetching, _) = case.get(&[seed.listen_addr()]);
+    let (checking, _) = case.seed_config();
+    for (config, place) in [(fetching, case.out().join("t")), (checking, case.source())] {
+        let session = Session::start(config).expect("started");
+        support::wait_until(30, || session.is_over());
+        match session.join() {
+            Err(SessionError::Contradiction {
+                piece,
+                path,
+                has_v1,
+            }) => {
+                assert_eq!(
+                    (piece, path, has_v1),
+                    (PieceIndex(2), place.join("a"), false)
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

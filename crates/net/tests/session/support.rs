@@ -30,10 +30,15 @@ impl Case {
         Self::make(
             |root| std::fs::write(root, bytes(len, 1)).expect("written"),
             piece_len,
+            Version::V1,
         )
     }
 
     pub(crate) fn folder(files: &[(&str, usize)], piece_len: u32) -> Self {
+        Self::folder_of(Version::V1, files, piece_len)
+    }
+
+    pub(crate) fn folder_of(version: Version, files: &[(&str, usize)], piece_len: u32) -> Self {
         let write = |root: &Path| {
             for (n, (name, len)) in files.iter().enumerate() {
                 let path = root.join(name);
@@ -41,16 +46,16 @@ impl Case {
                 std::fs::write(path, bytes(*len, n as u64)).expect("written");
             }
         };
-        Self::make(write, piece_len)
+        Self::make(write, piece_len, version)
     }
 
-    fn make(write: impl FnOnce(&Path), piece_len: u32) -> Self {
+    fn make(write: impl FnOnce(&Path), piece_len: u32, version: Version) -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         let root = dir.path().join("source/t");
         std::fs::create_dir_all(root.parent().expect("has one")).expect("created");
         write(&root);
         let survey = create::survey(&root, create::Links::Refuse).expect("surveyed");
-        let info = create::plan(&survey, Version::V1, piece_len)
+        let info = create::plan(&survey, version, piece_len)
             .and_then(|plan| create::hash(&survey, plan, &Watch::default()))
             .expect("hashed");
         let draft = Draft {
@@ -104,7 +109,8 @@ impl Case {
     }
 
     pub(crate) fn assert_arrived_in(&self, out: &str) {
-        for file in &self.torrent.info.files {
+        let files = &self.torrent.info.files;
+        for file in files.iter().filter(|file| !file.padding) {
             let path = |root: PathBuf| file.path.iter().fold(root, |path, part| path.join(part));
             let expected = std::fs::read(path(self.source())).expect("read");
             let got = std::fs::read(path(self.dir.path().join(out).join("t"))).expect("arrived");
