@@ -23,7 +23,7 @@ from common import Daemon, PY, wait_for, info_hash                 # noqa: E402
 SKEP = os.environ.get("SKEP") or str(HERE.parent / "target" / "release" / "skep")
 CLIENTS = ["libtorrent", "aria2", "transmission", "qbittorrent"]
 # Who takes part in what is not version 1 alone. Transmission 3.00 calls every hybrid "invalid or corrupt", also libtorrent's of one
-# file; aria2 1.36 reads the version 1 part of one, but takes its padding for files that must lie on the disk.
+# file; aria2 1.36 hashes its own encoding of a hybrid's info dictionary, so it announces and says another info-hash.
 KINDS = [("libtorrent", "v2"), ("libtorrent", "hybrid"), ("qbittorrent", "v2"), ("qbittorrent", "hybrid")]
 OCTET = 20 + os.getpid() % 200
 SIZE = 24 * 1024 * 1024 + 12345      # a last piece and a last block that are shorter than the others
