@@ -11,13 +11,17 @@
 //! - [`lone`]: one connection machine against a script ([`Sim`])
 //! - [`swarm`]: many actors around one torrent ([`Swarm`])
 //! - [`watcher`]: an observer among them
+//! - [`strangers`]: one observer machine among strangers, without a network
+//! - [`memory`]: files that lose nothing
 
 pub mod content;
 pub mod disk;
 pub mod honest;
 pub mod hostile;
 pub mod lone;
+pub mod memory;
 pub mod net;
+pub mod strangers;
 pub mod swarm;
 pub mod tracker;
 pub mod watcher;

@@ -9,65 +9,24 @@ use std::{
 
 use skep_evidence::{
     bundle::build,
-    file::{FileError, FileOp, Files},
     ledger::{Ledger, SigningKey},
 };
+use skep_sim::memory::Memory;
 use skep_verify::{contents, select};
-
-/// A folder in memory.
-struct Memory(BTreeMap<String, Vec<u8>>);
-
-impl Files for Memory {
-    fn read(&self, path: &str, _len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
-        Ok(self.0.get(path).cloned())
-    }
-
-    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
-        let bytes = self.0.get(path).map_or(&[][..], Vec::as_slice);
-        Ok(bytes
-            .iter()
-            .skip(offset as usize)
-            .take(len)
-            .copied()
-            .collect())
-    }
-
-    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
-        Ok(self.0.get(path).map(|bytes| bytes.len() as u64))
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
-        let prefix = format!("{path}/");
-        let below = self
-            .0
-            .keys()
-            .filter_map(|known| known.strip_prefix(&prefix));
-        Ok(below
-            .filter_map(|rest| rest.split('/').next())
-            .map(str::to_owned)
-            .collect())
-    }
-}
 
 /// The bundle of a ledger in which nothing stands yet, and its public key.
 fn empty_bundle() -> (Vec<u8>, String) {
     let key = SigningKey::new("observer.example", [3; 32]).expect("a name");
     let vkey = key.verifier().encode();
     let (_, commit) = Ledger::create(key);
-    let mut folder = Memory(BTreeMap::new());
-    for op in commit.ops {
-        if let FileOp::Replace { path, bytes } | FileOp::Write { path, bytes, .. } = op {
-            folder.0.insert(path, bytes);
-        }
-    }
-    folder
-        .0
-        .insert("operator.vkey".into(), format!("{vkey}\n").into_bytes());
+    let mut folder = Memory::default();
+    folder.apply_all(&commit.ops);
+    folder.put("operator.vkey", format!("{vkey}\n"));
     let selection = select(&folder).expect("an observation");
     let mut files: BTreeMap<String, Vec<u8>> = selection
         .files
         .iter()
-        .map(|(path, _)| (path.clone(), folder.0[path].clone()))
+        .map(|(path, _)| (path.clone(), folder.files[path].clone()))
         .collect();
     for (name, bytes) in selection.report.files() {
         files.insert(contents::report_path(name), bytes.to_vec());

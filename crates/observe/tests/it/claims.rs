@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 use skep_evidence::record::{Body, ClaimKind, CloseKind};
+use skep_sim::strangers::{Client, Content, Script, World, config, handshake, host, messages};
 use skep_wire::{PieceIndex, peer::Message};
-
-use crate::{
-    content::Content,
-    strangers::{Client, Script, handshake, messages},
-    world::{World, config, host},
-};
 
 const ID: &[u8; 20] = b"-XX0001-abcdefghijkl";
 

@@ -3,13 +3,10 @@
 use skep_evidence::record::{Body, CloseKind};
 use skep_hash::sha1;
 use skep_observe::{BYTES_UNASKED_MAX, REFUSALS_PER_VISIT_MAX};
-use skep_wire::{Block, InfoHash, PieceIndex, peer::Message};
-
-use crate::{
-    content::Content,
-    strangers::{Client, Echo, Mute, Script, handshake, messages},
-    world::{Host, Stranger, World, config, host},
+use skep_sim::strangers::{
+    Client, Content, Echo, Host, Mute, Script, Stranger, World, config, handshake, host, messages,
 };
+use skep_wire::{Block, InfoHash, PieceIndex, peer::Message};
 
 const ID: &[u8; 20] = b"-XX0001-abcdefghijkl";
 
@@ -225,13 +222,17 @@ fn refusals_are_recorded_and_end_the_asking() {
     let hash = content.target.metainfo.info_hash;
     struct Refuses(Vec<u8>, Script);
     impl Stranger for Refuses {
-        fn opened(&mut self, now: skep_wire::Moment) -> Vec<crate::world::Says> {
+        fn opened(&mut self, now: skep_wire::Moment) -> Vec<skep_sim::strangers::Says> {
             self.1.opened(now)
         }
-        fn wakes(&mut self, now: skep_wire::Moment) -> Vec<crate::world::Says> {
+        fn wakes(&mut self, now: skep_wire::Moment) -> Vec<skep_sim::strangers::Says> {
             self.1.wakes(now)
         }
-        fn hears(&mut self, bytes: &[u8], _now: skep_wire::Moment) -> Vec<crate::world::Says> {
+        fn hears(
+            &mut self,
+            bytes: &[u8],
+            _now: skep_wire::Moment,
+        ) -> Vec<skep_sim::strangers::Says> {
             self.0.extend(bytes);
             let mut out = Vec::new();
             // A request is 17 bytes: length 13, id 6, piece, begin, length.
@@ -245,7 +246,7 @@ fn refusals_are_recorded_and_end_the_asking() {
             if out.is_empty() {
                 vec![]
             } else {
-                vec![crate::world::Says::Bytes(out)]
+                vec![skep_sim::strangers::Says::Bytes(out)]
             }
         }
     }
@@ -369,19 +370,22 @@ fn a_flood_ends_the_connection_by_a_named_limit() {
 fn a_trickle_ends_the_connection_by_a_named_limit() {
     struct Trickle(InfoHash, u32);
     impl Stranger for Trickle {
-        fn opened(&mut self, _now: skep_wire::Moment) -> Vec<crate::world::Says> {
-            let later = crate::world::Says::Later(std::time::Duration::from_millis(1));
-            vec![crate::world::Says::Bytes(handshake(self.0, ID)), later]
+        fn opened(&mut self, _now: skep_wire::Moment) -> Vec<skep_sim::strangers::Says> {
+            let later = skep_sim::strangers::Says::Later(std::time::Duration::from_millis(1));
+            vec![
+                skep_sim::strangers::Says::Bytes(handshake(self.0, ID)),
+                later,
+            ]
         }
-        fn wakes(&mut self, _now: skep_wire::Moment) -> Vec<crate::world::Says> {
+        fn wakes(&mut self, _now: skep_wire::Moment) -> Vec<skep_sim::strangers::Says> {
             self.1 += 1;
             let mut said: Vec<_> = (0..400)
-                .map(|_| crate::world::Says::Bytes(vec![0]))
+                .map(|_| skep_sim::strangers::Says::Bytes(vec![0]))
                 .collect();
             if self.1 < 600 {
-                said.push(crate::world::Says::Later(std::time::Duration::from_millis(
-                    1,
-                )));
+                said.push(skep_sim::strangers::Says::Later(
+                    std::time::Duration::from_millis(1),
+                ));
             }
             said
         }

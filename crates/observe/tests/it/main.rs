@@ -1,12 +1,9 @@
 //! The observer in virtual time, among endpoints of every kind.
 
 mod claims;
-mod content;
 mod hostile;
 mod naming;
 mod pieces;
 mod plan;
 mod random;
 mod replay;
-mod strangers;
-mod world;

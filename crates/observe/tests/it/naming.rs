@@ -5,15 +5,13 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use skep_evidence::record::{Body, NamedBy};
 use skep_observe::{ENDPOINTS_PER_TARGET_MAX, NAMERS_PER_ENDPOINT_MAX};
 use skep_proto::tracker::server::{Answerer, StoreConfig};
+use skep_sim::strangers::{
+    Client, Content, HttpTracker, LISTEN_PORT, Says, Script, Stranger, US, World, config,
+    handshake, host, messages,
+};
 use skep_wire::peer::{
     Message,
     ext::{Pex, PexPeer},
-};
-
-use crate::{
-    content::Content,
-    strangers::{Client, HttpTracker, Script, handshake, messages},
-    world::{LISTEN_PORT, Says, Stranger, US, World, config, host},
 };
 
 const TRACKER: SocketAddr = SocketAddr::new(
@@ -405,7 +403,7 @@ fn a_name_is_recorded_once_for_each_source() {
     assert_eq!(listed(&world.bodies()).len(), 2, "again after an hour");
 
     let content = Content::small(&[]);
-    let mut config = crate::world::config();
+    let mut config = skep_sim::strangers::config();
     let tellers = NAMERS_PER_ENDPOINT_MAX as u8 + 8;
     config.endpoints = (1..=tellers).map(|n| (0, host(n))).collect();
     let mut world = World::new(config, vec![content.target.clone()]);

@@ -3,13 +3,8 @@
 use std::collections::BTreeSet;
 
 use skep_evidence::record::Body;
+use skep_sim::strangers::{Client, Content, Script, World, config, handshake, host, messages};
 use skep_wire::{PieceIndex, peer::Message};
-
-use crate::{
-    content::Content,
-    strangers::{Client, Script, handshake, messages},
-    world::{World, config, host},
-};
 
 fn asked(bodies: &[Body]) -> Vec<PieceIndex> {
     bodies

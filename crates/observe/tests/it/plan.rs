@@ -7,13 +7,10 @@ use skep_evidence::{
     record::{Body, CloseKind},
 };
 use skep_observe::Action;
-use skep_wire::{Moment, peer::Message};
-
-use crate::{
-    content::Content,
-    strangers::{Client, HttpTracker, Mute, Script, handshake, messages},
-    world::{Host, World, config, host},
+use skep_sim::strangers::{
+    Client, Content, Host, HttpTracker, Mute, Script, World, config, handshake, host, messages,
 };
+use skep_wire::{Moment, peer::Message};
 
 fn attempts(world: &World) -> Vec<Moment> {
     let attempted = |body: &Body| matches!(body, Body::Attempted { .. });

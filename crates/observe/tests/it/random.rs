@@ -12,18 +12,15 @@ use skep_evidence::{
 };
 use skep_observe::Action;
 use skep_proto::rng::Rng;
+use skep_sim::strangers::{
+    Content, Host, HttpTracker, Says, Stranger, World, config, handshake, host,
+};
 use skep_wire::{
     Block, Moment, PieceIndex,
     peer::{
         Message,
         ext::{ExtHandshake, Pex, PexPeer},
     },
-};
-
-use crate::{
-    content::Content,
-    strangers::{HttpTracker, handshake},
-    world::{Host, Says, Stranger, World, config, host},
 };
 
 const URL: &str = "http://10.0.9.9:80/announce";

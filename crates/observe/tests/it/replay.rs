@@ -5,13 +5,8 @@ use skep_evidence::{
     record::Record,
 };
 use skep_observe::Fault;
+use skep_sim::strangers::{Client, Content, World, config, host};
 use skep_wire::Moment;
-
-use crate::{
-    content::Content,
-    strangers::Client,
-    world::{World, config, host},
-};
 
 type Log = Vec<(Entry, Vec<u8>)>;
 

@@ -8,10 +8,11 @@ use skep_evidence::{
     ledger::{Ledger, LedgerReader},
     record::{Body, Record, RecordError},
 };
+use skep_sim::memory::Memory;
 use skep_verify::{Failure, Outcome, verify};
 use skep_wire::Moment;
 
-use crate::observation::{Line, Memory, Run, bundle_files, judge, key, lay_out, run};
+use crate::observation::{Line, Run, bundle_files, judge, key, lay_out, run};
 
 /// The first half of the run: bundled while it went on, or said to have crashed.
 fn half(crashed: bool) -> Run {
@@ -178,13 +179,13 @@ fn rewritten(run: &Run, change: impl Fn(&mut Record)) -> Outcome {
         let bytes = folder.read(path, u64::MAX).unwrap().unwrap();
         forged.files.insert(path.clone(), bytes);
     }
-    forged.apply(&commit.ops);
+    forged.apply_all(&commit.ops);
     for entry in reader.records(&folder) {
         let mut record = Record::decode(&entry.unwrap().1).unwrap();
         change(&mut record);
         ledger.append(&record.encode()).unwrap();
     }
-    forged.apply(&ledger.checkpoint().ops);
+    forged.apply_all(&ledger.checkpoint().ops);
     let files = match skep_verify::select(&forged) {
         Ok(_) => bundle_files(&forged),
         // The operator's own program refuses to make it: then by hand, with another report.

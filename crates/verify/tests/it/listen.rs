@@ -3,13 +3,14 @@
 use skep_evidence::record::{Body, Record};
 use skep_hash::{sha1, sha256};
 use skep_observe::{Action, Replay};
+use skep_sim::memory::Memory;
 use skep_verify::{
     Failure, contents,
     listen::{Counts, Listener},
 };
 use skep_wire::PieceIndex;
 
-use crate::observation::{Memory, Run, lay_out, run};
+use crate::observation::{Run, lay_out, run};
 
 /// Feeds a run's bytes and the machine's records, each changed by `change`, to a listener.
 fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Failure> {

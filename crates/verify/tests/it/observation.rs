@@ -7,21 +7,16 @@ use skep_evidence::{
     bundle::build,
     capture::{Packet, Renderer, Section},
     clock::ClockSample,
-    file::{FileError, FileOp, Files},
     journal::{CaptureOffset, ConnId, ConnectFailure, Entry, Input, frame},
     ledger::{Ledger, SigningKey},
     record::{Body, FORMAT, Record},
 };
 use skep_hash::{Sha256Digest, sha256};
 use skep_observe::{Action, Config, Observer, Replay, Target};
+use skep_sim::memory::Memory;
+use skep_sim::strangers::{Client, Content, Script, World, config, handshake, host, messages};
 use skep_verify::{Outcome, contents, select, verify};
 use skep_wire::{Block, Moment, PieceIndex, peer::Message};
-
-use crate::{
-    content::Content,
-    strangers::{Client, Script, handshake, messages},
-    world::{World, config, host},
-};
 
 /// The observer's name.
 pub(crate) const OBSERVER: &str = "observer.example/skep";
@@ -57,74 +52,6 @@ pub(crate) struct Run {
     pub(crate) marked_late_hours: i8,
 }
 
-/// An observation's folder.
-#[derive(Clone, Default)]
-pub(crate) struct Memory {
-    pub(crate) files: BTreeMap<String, Vec<u8>>,
-}
-
-impl Files for Memory {
-    fn read(&self, path: &str, _len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
-        Ok(self.files.get(path).cloned())
-    }
-
-    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
-        let bytes = self.files.get(path).map_or(&[][..], Vec::as_slice);
-        let from = bytes.len().min(offset as usize);
-        Ok(bytes[from..bytes.len().min(from + len)].to_vec())
-    }
-
-    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
-        Ok(self.files.get(path).map(|bytes| bytes.len() as u64))
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
-        let prefix = format!("{path}/");
-        let below = self
-            .files
-            .keys()
-            .filter_map(|known| known.strip_prefix(&prefix));
-        let mut names: Vec<String> = below
-            .filter_map(|rest| rest.split('/').next())
-            .map(str::to_owned)
-            .collect();
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-}
-
-impl Memory {
-    pub(crate) fn apply(&mut self, ops: &[FileOp]) {
-        for op in ops {
-            match op {
-                FileOp::Write {
-                    path,
-                    offset,
-                    bytes,
-                } => {
-                    let file = self.files.entry(path.clone()).or_default();
-                    file.resize(file.len().max(*offset as usize + bytes.len()), 0);
-                    file[*offset as usize..][..bytes.len()].copy_from_slice(bytes);
-                }
-                FileOp::Truncate { path, len } => {
-                    self.files
-                        .entry(path.clone())
-                        .or_default()
-                        .truncate(*len as usize);
-                }
-                FileOp::Replace { path, bytes } => {
-                    self.files.insert(path.clone(), bytes.clone());
-                }
-                FileOp::Delete { path } => {
-                    self.files.remove(path);
-                }
-                FileOp::CreateDir { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => {}
-            }
-        }
-    }
-}
-
 /// A seeder, a downloader that gains pieces, one that claims all and chokes, one that sends garbage, one
 /// that is silent, and two where nobody is.
 pub(crate) fn simulated(run: u32) -> Run {
@@ -149,7 +76,9 @@ pub(crate) fn simulated(run: u32) -> Run {
     world.takes(host(4), move || {
         Client::seeder(&liar).forging(|_, bytes| bytes.iter().map(|byte| !byte).collect())
     });
-    world.hosts.insert(host(5), crate::world::Host::Silent);
+    world
+        .hosts
+        .insert(host(5), skep_sim::strangers::Host::Silent);
     world.run_until(40);
     told_by(world, config, &content)
 }
@@ -217,7 +146,7 @@ pub(crate) fn said_by_one(content: &Content, segments: &[Vec<u8>]) -> Run {
     let mut run = Run {
         config,
         targets: vec![content.target.clone()],
-        torrents: vec![torrent_of(content)],
+        torrents: vec![content.torrent.clone()],
         log: vec![],
         lines: vec![],
         started_late_hours: 0,
@@ -238,7 +167,7 @@ pub(crate) fn told_by(mut world: World, config: Config, content: &Content) -> Ru
     let mut run = Run {
         config,
         targets: vec![content.target.clone()],
-        torrents: vec![torrent_of(content)],
+        torrents: vec![content.torrent.clone()],
         log,
         lines: vec![],
         started_late_hours: 0,
@@ -247,22 +176,6 @@ pub(crate) fn told_by(mut world: World, config: Config, content: &Content) -> Ru
     run.point_at_capture();
     run.lines = run.honest_lines(40);
     run
-}
-
-/// The torrent file: the bytes that [`Content`] has the digest of.
-fn torrent_of(content: &Content) -> Vec<u8> {
-    let metainfo = &content.target.metainfo;
-    let draft = skep_wire::metainfo::Draft {
-        info: metainfo.info.clone(),
-        tiers: metainfo.tiers.clone(),
-        web_seeds: vec![],
-        comment: None,
-        created_by: None,
-        creation_date: None,
-    };
-    let torrent = draft.encode().unwrap();
-    assert_eq!(sha256(&torrent), content.target.torrent);
-    torrent
 }
 
 impl Run {
@@ -407,7 +320,7 @@ fn capture_of(input: &mut Input) -> &mut CaptureOffset {
 pub(crate) fn lay_out(runs: &[Run]) -> Memory {
     let (mut ledger, commit) = Ledger::create(key());
     let mut folder = Memory::default();
-    folder.apply(&commit.ops);
+    folder.apply_all(&commit.ops);
     let vkey = format!("{}\n", key().verifier().encode());
     folder
         .files
@@ -467,7 +380,7 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
     started.utc.earliest_us += hours;
     started.utc.latest_us += hours;
     append(ledger, &started);
-    folder.apply(&ledger.checkpoint().ops);
+    folder.apply_all(&ledger.checkpoint().ops);
     let last = Cell::new(first.after);
     for line in &run.lines {
         match line {
@@ -490,7 +403,7 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
                 mark.at.0 += run.marked_late_hours.unsigned_abs() as u64 * 3_600_000_000_000;
                 mark.utc = clocks[*entries].utc(mark.at);
                 append(ledger, &mark);
-                folder.apply(&ledger.checkpoint().ops);
+                folder.apply_all(&ledger.checkpoint().ops);
             }
             Line::Cut => {
                 let body = Body::RunCut {

@@ -2,16 +2,13 @@
 //! verifies: nobody can spoil evidence by talking nonsense.
 
 use proptest::prelude::*;
+use skep_sim::strangers::{Content, handshake};
 use skep_wire::{
     Block, InfoHash, PieceIndex,
     peer::{Message, ext::ExtHandshake},
 };
 
-use crate::{
-    content::Content,
-    observation::{judge, said_by_one, small},
-    strangers::handshake,
-};
+use crate::observation::{judge, said_by_one, small};
 
 /// Something that a peer may say.
 #[derive(Debug, Clone)]

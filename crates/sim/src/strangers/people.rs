@@ -12,13 +12,10 @@ use skep_wire::{
     tracker::AnnounceReply,
 };
 
-use crate::{
-    content::Content,
-    world::{Says, Stranger},
-};
+use super::{Content, Says, Stranger};
 
 /// An honest client with some pieces, which keeps the protocol by the peer machine itself.
-pub(crate) struct Client {
+pub struct Client {
     content: Content,
     peer_id: PeerId,
     /// The pieces that it has when the connection opens.
@@ -37,7 +34,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn seeder(content: &Content) -> Self {
+    /// A client that has everything and lets everybody fetch.
+    pub fn seeder(content: &Content) -> Self {
         let have = Bitfield::full(content.piece_count());
         Self {
             content: content.clone(),
@@ -55,7 +53,8 @@ impl Client {
         }
     }
 
-    pub(crate) fn with_pieces(mut self, pieces: &[u32]) -> Self {
+    /// It has these pieces only.
+    pub fn with_pieces(mut self, pieces: &[u32]) -> Self {
         self.have = Bitfield::empty(self.content.piece_count());
         for &piece in pieces {
             self.have.insert(PieceIndex(piece));
@@ -63,45 +62,51 @@ impl Client {
         self
     }
 
-    pub(crate) fn named(mut self, peer_id: &[u8; 20]) -> Self {
+    /// Its peer id is this one.
+    pub fn named(mut self, peer_id: &[u8; 20]) -> Self {
         self.peer_id = PeerId(*peer_id);
         self
     }
 
-    pub(crate) fn choking(mut self) -> Self {
+    /// It lets nobody fetch.
+    pub fn choking(mut self) -> Self {
         self.unchokes = false;
         self
     }
 
-    pub(crate) fn upload_only(mut self) -> Self {
+    /// It says that it only uploads.
+    pub fn upload_only(mut self) -> Self {
         self.upload_only = Some(true);
         self
     }
 
-    pub(crate) fn listening_at(mut self, port: u16) -> Self {
+    /// It says that it listens there.
+    pub fn listening_at(mut self, port: u16) -> Self {
         self.listen_port = Some(port);
         self
     }
 
-    pub(crate) fn gaining(mut self, gains: &[(u64, u32)]) -> Self {
+    /// It gains pieces: seconds after the opening, and which.
+    pub fn gaining(mut self, gains: &[(u64, u32)]) -> Self {
         let gain = |&(secs, piece): &(u64, u32)| (Duration::from_secs(secs), PieceIndex(piece));
         self.gains = gains.iter().map(gain).collect();
         self
     }
 
-    pub(crate) fn telling_of(mut self, peers: &[SocketAddr]) -> Self {
+    /// It tells of these peers by peer exchange.
+    pub fn telling_of(mut self, peers: &[SocketAddr]) -> Self {
         self.pex = peers.to_vec();
         self
     }
 
     /// Sends other bytes than the content's.
-    pub(crate) fn forging(mut self, forge: fn(Block, &[u8]) -> Vec<u8>) -> Self {
+    pub fn forging(mut self, forge: fn(Block, &[u8]) -> Vec<u8>) -> Self {
         self.forge = forge;
         self
     }
 
     /// It is the one who connects.
-    pub(crate) fn calling(mut self) -> Self {
+    pub fn calling(mut self) -> Self {
         self.outgoing = true;
         self
     }
@@ -211,7 +216,7 @@ impl Stranger for Client {
 }
 
 /// Says given bytes at given times after the opening (or after our handshake), whatever it hears.
-pub(crate) struct Script {
+pub struct Script {
     lines: Vec<(Duration, Vec<u8>)>,
     closes: bool,
     heard: usize,
@@ -219,7 +224,8 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(lines: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
+    /// Milliseconds, and what is said then.
+    pub fn new(lines: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
         let line = |(millis, bytes)| (Duration::from_millis(millis), bytes);
         let lines = lines.into_iter().map(line).collect();
         Self {
@@ -230,13 +236,14 @@ impl Script {
         }
     }
 
-    pub(crate) fn closing(mut self) -> Self {
+    /// It closes after the last line.
+    pub fn closing(mut self) -> Self {
         self.closes = true;
         self
     }
 
     /// The times count from our handshake.
-    pub(crate) fn after_handshake(mut self) -> Self {
+    pub fn after_handshake(mut self) -> Self {
         self.waits_for_handshake = true;
         self
     }
@@ -282,7 +289,7 @@ impl Stranger for Script {
 }
 
 /// Sends back what it gets.
-pub(crate) struct Echo;
+pub struct Echo;
 
 impl Stranger for Echo {
     fn hears(&mut self, bytes: &[u8], _now: Moment) -> Vec<Says> {
@@ -291,19 +298,22 @@ impl Stranger for Echo {
 }
 
 /// Accepts and says nothing.
-pub(crate) struct Mute;
+pub struct Mute;
 
 impl Stranger for Mute {}
 
 /// A tracker over HTTP that names given peers.
-pub(crate) struct HttpTracker {
-    pub(crate) peers: Vec<SocketAddr>,
-    pub(crate) interval_secs: u32,
+pub struct HttpTracker {
+    /// Whom it names.
+    pub peers: Vec<SocketAddr>,
+    /// Seconds until it wants to be asked again.
+    pub interval_secs: u32,
     request: Vec<u8>,
 }
 
 impl HttpTracker {
-    pub(crate) fn new(peers: &[SocketAddr]) -> Self {
+    /// A tracker that names these peers.
+    pub fn new(peers: &[SocketAddr]) -> Self {
         Self {
             peers: peers.to_vec(),
             interval_secs: 60,
@@ -335,7 +345,7 @@ impl Stranger for HttpTracker {
 }
 
 /// A handshake for a torrent, with the fast and extension protocols.
-pub(crate) fn handshake(info_hash: InfoHash, peer_id: &[u8; 20]) -> Vec<u8> {
+pub fn handshake(info_hash: InfoHash, peer_id: &[u8; 20]) -> Vec<u8> {
     let (reserved, peer_id) = (Reserved::OURS, PeerId(*peer_id));
     Handshake {
         reserved,
@@ -347,6 +357,6 @@ pub(crate) fn handshake(info_hash: InfoHash, peer_id: &[u8; 20]) -> Vec<u8> {
 }
 
 /// Messages, one after the other.
-pub(crate) fn messages(messages: &[Message<'_>]) -> Vec<u8> {
+pub fn messages(messages: &[Message<'_>]) -> Vec<u8> {
     messages.iter().flat_map(Message::to_bytes).collect()
 }

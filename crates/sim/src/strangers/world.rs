@@ -19,11 +19,14 @@ use skep_proto::rng::Rng;
 use skep_wire::Moment;
 
 const DELAY: Duration = Duration::from_millis(20);
-pub(crate) const US: [u8; 4] = [10, 0, 0, 1];
-pub(crate) const LISTEN_PORT: u16 = 6_881;
+
+/// The observer's address.
+pub const US: [u8; 4] = [10, 0, 0, 1];
+/// The port on which the observer listens.
+pub const LISTEN_PORT: u16 = 6_881;
 
 /// Somebody at the other end of one connection.
-pub(crate) trait Stranger {
+pub trait Stranger {
     /// The connection stands.
     fn opened(&mut self, _now: Moment) -> Vec<Says> {
         vec![]
@@ -39,20 +42,24 @@ pub(crate) trait Stranger {
 }
 
 /// What a stranger does.
-pub(crate) enum Says {
+pub enum Says {
+    /// It sends bytes.
     Bytes(Vec<u8>),
+    /// It closes.
     Close,
+    /// It wants to be woken after so long.
     Later(Duration),
 }
 
 /// What answers at an address.
-pub(crate) enum Host {
+pub enum Host {
     /// Takes every connection with a new stranger.
     Takes(Box<dyn FnMut() -> Box<dyn Stranger>>),
     /// Does not answer at all.
     Silent,
 }
 
+/// What answers a datagram.
 type Udp = Box<dyn FnMut(&[u8], Moment) -> Vec<u8>>;
 
 enum What {
@@ -73,16 +80,20 @@ struct Link {
     stranger: Option<Box<dyn Stranger>>,
 }
 
-pub(crate) struct World {
+/// The observer machine and everything around it.
+pub struct World {
     config: Config,
     targets: Vec<Target>,
     observer: Observer,
     now: Moment,
     order: u64,
     queue: BTreeMap<(Moment, u64), What>,
-    pub(crate) hosts: BTreeMap<SocketAddr, Host>,
-    pub(crate) udp: BTreeMap<SocketAddr, Udp>,
-    pub(crate) names: BTreeMap<String, Vec<IpAddr>>,
+    /// Who answers at which address; nobody refuses.
+    pub hosts: BTreeMap<SocketAddr, Host>,
+    /// What answers datagrams at which address.
+    pub udp: BTreeMap<SocketAddr, Udp>,
+    /// What names resolve to.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
     links: BTreeMap<ConnId, Link>,
     incoming: u32,
     port: u16,
@@ -91,10 +102,11 @@ pub(crate) struct World {
     log: Vec<(Entry, Vec<u8>)>,
     steps: Vec<Step>,
     /// Everything that the observer sent to peers, by connection.
-    pub(crate) sent: BTreeMap<ConnId, Vec<u8>>,
+    pub sent: BTreeMap<ConnId, Vec<u8>>,
 }
 
-pub(crate) fn config() -> Config {
+/// A configuration to begin with.
+pub fn config() -> Config {
     Config {
         run: 1,
         bind: IpAddr::from(US),
@@ -112,12 +124,13 @@ pub(crate) fn config() -> Config {
 }
 
 /// The n-th endpoint of the tests.
-pub(crate) fn host(n: u8) -> SocketAddr {
+pub fn host(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 1, n], 7_000 + u16::from(n)))
 }
 
 impl World {
-    pub(crate) fn new(config: Config, targets: Vec<Target>) -> Self {
+    /// An observer of `targets` that nobody knows yet.
+    pub fn new(config: Config, targets: Vec<Target>) -> Self {
         let observer = Observer::new(config.clone(), targets.clone());
         let mut world = Self {
             rng: Rng::from_bytes(&config.seed),
@@ -143,7 +156,7 @@ impl World {
     }
 
     /// Somebody answers at `at`.
-    pub(crate) fn takes<S: Stranger + 'static>(
+    pub fn takes<S: Stranger + 'static>(
         &mut self,
         at: SocketAddr,
         mut make: impl FnMut() -> S + 'static,
@@ -153,25 +166,22 @@ impl World {
     }
 
     /// Somebody connects to us.
-    pub(crate) fn comes_in(
-        &mut self,
-        after: Duration,
-        from: SocketAddr,
-        who: impl Stranger + 'static,
-    ) {
+    pub fn comes_in(&mut self, after: Duration, from: SocketAddr, who: impl Stranger + 'static) {
         self.later(after, What::ComesIn(from, Box::new(who)));
     }
 
-    pub(crate) fn stop_after(&mut self, after: Duration) {
+    /// The run ends after so long, as by a Ctrl-C.
+    pub fn stop_after(&mut self, after: Duration) {
         self.later(after, What::Stop);
     }
 
-    pub(crate) fn now(&self) -> Moment {
+    /// The time.
+    pub fn now(&self) -> Moment {
         self.now
     }
 
     /// Lets time pass until `secs` after the beginning, or the end of the run.
-    pub(crate) fn run_until(&mut self, secs: u64) {
+    pub fn run_until(&mut self, secs: u64) {
         let end = Moment::from_secs(secs);
         if self.log.is_empty() {
             self.clock();
@@ -196,19 +206,28 @@ impl World {
     }
 
     /// Ends the run as a Ctrl-C does.
-    pub(crate) fn stop(&mut self) {
+    ///
+    /// # Panics
+    ///
+    /// If the run does not end.
+    pub fn stop(&mut self) {
         self.feed(Input::Stop, &[]);
         let until = self.now.0 / 1_000_000_000 + 20;
         self.run_until(until);
         assert!(self.observer.is_over(), "the run ends when it is stopped");
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether the run is over.
+    pub fn is_over(&self) -> bool {
         self.observer.is_over()
     }
 
     /// The records so far, after a replay has made the same ones.
-    pub(crate) fn records(&self) -> Vec<Record> {
+    ///
+    /// # Panics
+    ///
+    /// If the replay makes others.
+    pub fn records(&self) -> Vec<Record> {
         let mut replay = Replay::new(self.config.clone(), self.targets.clone());
         for (number, ((entry, bytes), step)) in self.log.iter().zip(&self.steps).enumerate() {
             let again = replay
@@ -222,7 +241,8 @@ impl World {
             .collect()
     }
 
-    pub(crate) fn bodies(&self) -> Vec<Body> {
+    /// What [`World::records`] say.
+    pub fn bodies(&self) -> Vec<Body> {
         self.records()
             .into_iter()
             .map(|record| record.body)
@@ -230,14 +250,15 @@ impl World {
     }
 
     /// The entries so far, with their bytes and what they led to.
-    pub(crate) fn log(&self) -> impl Iterator<Item = (&Entry, &[u8], &Step)> {
+    pub fn log(&self) -> impl Iterator<Item = (&Entry, &[u8], &Step)> {
         self.log
             .iter()
             .zip(&self.steps)
             .map(|((entry, bytes), step)| (entry, &bytes[..], step))
     }
 
-    pub(crate) fn replay(&self) -> Replay {
+    /// A replay of this run that has not begun.
+    pub fn replay(&self) -> Replay {
         Replay::new(self.config.clone(), self.targets.clone())
     }
 

@@ -1,4 +1,4 @@
-//! A torrent and its bytes.
+//! A torrent and its bytes, as many as a test wants.
 
 use skep_hash::{sha1, sha256};
 use skep_observe::Target;
@@ -8,15 +8,23 @@ use skep_wire::{
 };
 
 /// What is shared in the tests.
-#[derive(Clone)]
-pub(crate) struct Content {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) target: Target,
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The torrent file.
+    pub torrent: Vec<u8>,
+    /// What an observer is told of it.
+    pub target: Target,
 }
 
 impl Content {
     /// Content of `size` bytes in pieces of `piece_len`, announced to `trackers`.
-    pub(crate) fn new(size: usize, piece_len: u32, trackers: &[&str]) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// If no torrent can have that many bytes in such pieces: this is for tests.
+    pub fn new(size: usize, piece_len: u32, trackers: &[&str]) -> Self {
         let bytes: Vec<u8> = (0..size).map(|n| (n / 7 + n * n / 11) as u8).collect();
         let info = Info {
             version: Version::V1,
@@ -45,28 +53,30 @@ impl Content {
             created_by: None,
             creation_date: None,
         };
-        let file = draft.encode().expect("the draft is sane");
-        let metainfo = Metainfo::from_bytes(&file).expect("it was just written");
+        let torrent = draft.encode().expect("the draft is sane");
+        let metainfo = Metainfo::from_bytes(&torrent).expect("it was just written");
         Self {
             bytes,
             target: Target {
-                torrent: sha256(&file),
+                torrent: sha256(&torrent),
                 metainfo,
             },
+            torrent,
         }
     }
 
     /// Ten pieces of 32 KiB, the last one short.
-    pub(crate) fn small(trackers: &[&str]) -> Self {
+    pub fn small(trackers: &[&str]) -> Self {
         Self::new(9 * 32_768 + 20_000, 32_768, trackers)
     }
 
-    pub(crate) fn piece_count(&self) -> u32 {
+    /// How many pieces there are.
+    pub fn piece_count(&self) -> u32 {
         self.target.metainfo.info.piece_count()
     }
 
-    /// The bytes of a block.
-    pub(crate) fn block(&self, block: Block) -> &[u8] {
+    /// The bytes of a block that lies in the content.
+    pub fn block(&self, block: Block) -> &[u8] {
         let piece_len = self.target.metainfo.info.piece_len;
         let from = block.piece.0 as usize * piece_len as usize + block.begin as usize;
         &self.bytes[from..from + block.len as usize]
