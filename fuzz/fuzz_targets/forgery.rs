@@ -1,7 +1,3 @@
 #![no_main]
 
-#[path = "../laws/verify.rs"]
-#[allow(dead_code)]
-mod laws;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::forgery(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| skep_laws::verify::forgery(data));

@@ -1,7 +1,3 @@
 #![no_main]
 
-#[path = "../laws/proto.rs"]
-#[allow(dead_code)]
-mod laws;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::tracker::client(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| skep_laws::proto_tracker::client(data));

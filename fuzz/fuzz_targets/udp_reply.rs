@@ -1,7 +1,3 @@
 #![no_main]
 
-#[path = "../laws/wire.rs"]
-#[allow(dead_code)]
-mod laws;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| laws::tracker::udp_reply(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| skep_laws::tracker::udp_reply(data));

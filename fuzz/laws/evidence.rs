@@ -1,21 +1,19 @@
 //! What must hold for any bytes that the readers of `skep-evidence` are given.
 
-use std::collections::BTreeMap;
-
 use skep_evidence::{
     bundle::{self, Bundle},
     capture,
-    file::{FileError, FileOp, Files},
+    file::Files as _,
     journal::{CaptureOffset, Entries, Tail, frame},
     ledger::{Checkpoint, Ledger, LedgerReader, Note, Policy, SigningKey, TlogProof, VerifierKey},
     record::Record,
 };
+use skep_sim::memory::Memory;
 
-/// A target's name and its law.
-pub(crate) type Law = (&'static str, fn(&[u8]));
+use crate::Law;
 
 /// Every target on readers of this crate.
-pub(crate) const LAWS: &[Law] = &[
+pub const LAWS: &[Law] = &[
     ("record", record),
     ("journal", journal),
     ("capture_packet", capture_packet),
@@ -26,14 +24,14 @@ pub(crate) const LAWS: &[Law] = &[
 ];
 
 /// A record has one encoding.
-pub(crate) fn record(data: &[u8]) {
+pub fn record(data: &[u8]) {
     if let Ok(record) = Record::decode(data) {
         assert_eq!(record.encode(), data);
     }
 }
 
 /// The frames of a journal's entries are the journal, up to a tail that is told apart.
-pub(crate) fn journal(data: &[u8]) {
+pub fn journal(data: &[u8]) {
     let mut entries = Entries::new(data);
     let mut again = Vec::new();
     for (offset, entry) in entries.by_ref() {
@@ -51,7 +49,7 @@ pub(crate) fn journal(data: &[u8]) {
 }
 
 /// A packet lies within its block, and its block within the bytes.
-pub(crate) fn capture_packet(data: &[u8]) {
+pub fn capture_packet(data: &[u8]) {
     if let Ok(packet) = capture::packet_at(data, CaptureOffset(0)) {
         assert!(packet.block_len <= data.len().min(capture::BLOCK_BYTES_MAX));
         assert!(packet.payload.len() < packet.block_len);
@@ -61,7 +59,7 @@ pub(crate) fn capture_packet(data: &[u8]) {
 }
 
 /// Signed texts are written as they were read, and so are keys.
-pub(crate) fn note(data: &[u8]) {
+pub fn note(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -84,7 +82,7 @@ pub(crate) fn note(data: &[u8]) {
 }
 
 /// A policy that is read judges without a panic, and accepts no checkpoint of a log it does not name.
-pub(crate) fn policy(data: &[u8]) {
+pub fn policy(data: &[u8]) {
     if let Ok(policy) = Policy::parse(data) {
         let head = skep_hash::tree::Head {
             size: 0,
@@ -96,12 +94,12 @@ pub(crate) fn policy(data: &[u8]) {
 
 /// However the files of a ledger are changed, what its checkpoint covers is read as it was written,
 /// or not at all.
-pub(crate) fn ledger(data: &[u8]) {
+pub fn ledger(data: &[u8]) {
     let mut files = good_ledger();
-    let count = files.0.len();
+    let count = files.files.len();
     for [file, change, at, with] in data.as_chunks::<4>().0 {
         let bytes = files
-            .0
+            .files
             .values_mut()
             .nth(usize::from(*file) % count)
             .expect("below the count");
@@ -145,87 +143,21 @@ fn good_record(index: u64) -> Vec<u8> {
 
 /// 300 records under one checkpoint, so that one tile is full, and 3 more.
 fn good_ledger() -> Memory {
-    let (mut ledger, mut commit) = Ledger::create(key());
+    let (mut ledger, commit) = Ledger::create(key());
     let mut files = Memory::default();
-    files.apply(std::mem::take(&mut commit.ops));
+    files.apply_all(&commit.ops);
     for index in 0..303 {
         if index == 300 {
-            files.apply(ledger.checkpoint().ops);
+            files.apply_all(&ledger.checkpoint().ops);
         }
         ledger.append(&good_record(index)).expect("a short record");
     }
-    files.apply(ledger.commit().ops);
+    files.apply_all(&ledger.commit().ops);
     files
 }
 
-/// Files in memory.
-#[derive(Default)]
-struct Memory(BTreeMap<String, Vec<u8>>);
-
-impl Memory {
-    fn apply(&mut self, ops: Vec<FileOp>) {
-        for op in ops {
-            match op {
-                FileOp::Write {
-                    path,
-                    offset,
-                    bytes,
-                } => {
-                    let file = self.0.entry(path).or_default();
-                    let end = offset as usize + bytes.len();
-                    file.resize(end.max(file.len()), 0);
-                    file[offset as usize..end].copy_from_slice(&bytes);
-                }
-                FileOp::Replace { path, bytes } => drop(self.0.insert(path, bytes)),
-                FileOp::Truncate { path, len } => {
-                    self.0.entry(path).or_default().truncate(len as usize);
-                }
-                FileOp::Delete { path } => drop(self.0.remove(&path)),
-                FileOp::CreateDir { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => {}
-            }
-        }
-    }
-}
-
-impl Files for Memory {
-    fn read(&self, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
-        match self.0.get(path) {
-            Some(bytes) if bytes.len() as u64 > len_max => Err(FileError {
-                path: path.to_owned(),
-                doing: "read",
-                reason: "too long".to_owned(),
-                errno: None,
-            }),
-            found => Ok(found.cloned()),
-        }
-    }
-
-    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
-        let bytes = self.0.get(path).into_iter().flatten();
-        Ok(bytes.skip(offset as usize).take(len).copied().collect())
-    }
-
-    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
-        Ok(self.0.get(path).map(|bytes| bytes.len() as u64))
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
-        let folder = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
-        };
-        let below = self.0.keys().filter_map(|file| file.strip_prefix(&folder));
-        let mut names: Vec<String> = below
-            .map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
-            .collect();
-        names.dedup();
-        Ok(names)
-    }
-}
-
 /// An archive that is accepted is the one that its files make.
-pub(crate) fn bundle(data: &[u8]) {
+pub fn bundle(data: &[u8]) {
     let Ok(read) = Bundle::open(data.to_vec()) else {
         return;
     };

@@ -17,14 +17,13 @@ use skep_wire::{
     peer::{Handshake, Reserved, piece_header},
 };
 
-/// A target's name and its law.
-pub(crate) type Law = (&'static str, fn(&[u8]));
+use crate::Law;
 
 /// Every target on this crate.
-pub(crate) const LAWS: &[Law] = &[("observe_config", observe_config), ("observer", observer)];
+pub const LAWS: &[Law] = &[("observe_config", observe_config), ("observer", observer)];
 
 /// A configuration has one encoding.
-pub(crate) fn observe_config(data: &[u8]) {
+pub fn observe_config(data: &[u8]) {
     if let Ok(config) = Config::decode(data) {
         assert_eq!(config.encode(), data);
     }
@@ -32,7 +31,7 @@ pub(crate) fn observe_config(data: &[u8]) {
 
 /// A world that keeps to the driver's contract, and is otherwise as bad as the input says, finds no
 /// fault in the machine; every record can be read; and the same entries give the same records.
-pub(crate) fn observer(data: &[u8]) {
+pub fn observer(data: &[u8]) {
     let mut world = World::new(data);
     while world.act() {}
     let mut again = replay();

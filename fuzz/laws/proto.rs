@@ -13,22 +13,14 @@ use skep_wire::{
     },
 };
 
-#[path = "proto_tracker.rs"]
-pub(crate) mod tracker;
+use crate::Law;
 
-/// A target's name and its law.
-pub(crate) type Law = (&'static str, fn(&[u8]));
-
-/// Every target on machines of this crate.
-pub(crate) const LAWS: &[Law] = &[
-    ("peer_conn", peer_conn),
-    ("tracker_client", tracker::client),
-    ("tracker_server", tracker::server),
-];
+/// Every target on the peer connection.
+pub const LAWS: &[Law] = &[("peer_conn", peer_conn)];
 
 /// However a stream is cut, a connection says, sends and reads the same; and what it keeps is bounded
 /// by the message that is arriving.
-pub(crate) fn peer_conn(data: &[u8]) {
+pub fn peer_conn(data: &[u8]) {
     for outgoing in [true, false] {
         let whole = run(data.chunks(usize::MAX), outgoing);
         let single = run(data.chunks(1), outgoing);

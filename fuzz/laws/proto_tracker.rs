@@ -22,6 +22,11 @@ use skep_wire::{
     },
 };
 
+use crate::Law;
+
+/// Every target on the machines of trackers.
+pub const LAWS: &[Law] = &[("tracker_client", client), ("tracker_server", server)];
+
 /// The input is a script: a byte says what happens next, what follows is what arrives.
 struct Script<'a>(&'a [u8]);
 
@@ -85,7 +90,7 @@ impl Pending {
 }
 
 /// Whatever trackers answer, connections stay few, time passes, and a farewell comes to an end.
-pub(crate) fn client(data: &[u8]) {
+pub fn client(data: &[u8]) {
     let mut script = Script(data);
     let tiers = [
         vec![
@@ -192,7 +197,7 @@ fn datagram(announcer: &mut Announcer, pending: &Pending, bytes: &[u8], now: Mom
 
 /// Whatever clients ask, no answer goes to an address that is not proved and is longer than the
 /// question, no answer names too many, and none names the asker.
-pub(crate) fn server(data: &[u8]) {
+pub fn server(data: &[u8]) {
     let mut script = Script(data);
     let mut config = StoreConfig::with_interval(10, [1; 32]);
     (

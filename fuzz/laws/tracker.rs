@@ -15,10 +15,10 @@ use skep_wire::{
     },
 };
 
-use super::Law;
+use crate::Law;
 
 /// Every target on these parsers.
-pub(crate) const LAWS: &[Law] = &[
+pub const LAWS: &[Law] = &[
     ("http_request", http_request),
     ("http_response", http_response),
     ("gzip", gzip),
@@ -30,7 +30,7 @@ pub(crate) const LAWS: &[Law] = &[
 ];
 
 /// A request is whole exactly from its last byte on.
-pub(crate) fn http_request(data: &[u8]) {
+pub fn http_request(data: &[u8]) {
     let Ok(Some(request)) = parse_request(data) else {
         return;
     };
@@ -43,7 +43,7 @@ pub(crate) fn http_request(data: &[u8]) {
 }
 
 /// However a stream is cut, the response is the same, and within the limits.
-pub(crate) fn http_response(data: &[u8]) {
+pub fn http_response(data: &[u8]) {
     let whole = response(data.chunks(usize::MAX));
     let single = response(data.chunks(1));
     assert_eq!(whole, single);
@@ -64,7 +64,7 @@ fn response<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Option<Response
 }
 
 /// Nothing inflates beyond its limit, whatever it claims.
-pub(crate) fn gzip(data: &[u8]) {
+pub fn gzip(data: &[u8]) {
     if let Ok(inflated) = gunzip(data, 10_000) {
         assert!(inflated.len() <= 10_000);
         assert_eq!(gunzip(data, inflated.len()), Ok(inflated));
@@ -72,7 +72,7 @@ pub(crate) fn gzip(data: &[u8]) {
 }
 
 /// A URL taken apart and put together is the same URL, and so is what it redirects to.
-pub(crate) fn url(data: &[u8]) {
+pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -89,7 +89,7 @@ pub(crate) fn url(data: &[u8]) {
 }
 
 /// What a tracker reads of a query is what a client would have asked.
-pub(crate) fn tracker_query(data: &[u8]) {
+pub fn tracker_query(data: &[u8]) {
     let url = Url::parse("http://127.0.0.1/announce").expect("a URL");
     let query = |target: &str| {
         let (_, query) = target.split_once('?').expect("a query");
@@ -108,7 +108,7 @@ pub(crate) fn tracker_query(data: &[u8]) {
 }
 
 /// A reply keeps its limits, and is read again as it is written.
-pub(crate) fn tracker_reply(data: &[u8]) {
+pub fn tracker_reply(data: &[u8]) {
     match decode_announce(data) {
         Ok(AnnounceResponse::Reply(reply)) => {
             announce_limits(&reply);
@@ -153,7 +153,7 @@ fn sorted(peers: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 /// A datagram to a tracker is read again as it is written.
-pub(crate) fn udp_request(data: &[u8]) {
+pub fn udp_request(data: &[u8]) {
     if let Ok(request) = udp::Request::decode(data) {
         let mut out = Vec::new();
         request.encode(&mut out);
@@ -162,7 +162,7 @@ pub(crate) fn udp_request(data: &[u8]) {
 }
 
 /// So is one from a tracker, but for what was odd in it.
-pub(crate) fn udp_reply(data: &[u8]) {
+pub fn udp_reply(data: &[u8]) {
     for family in [Family::V4, Family::V6] {
         let Ok(reply) = udp::Reply::decode(data, family) else {
             continue;

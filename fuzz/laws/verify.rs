@@ -6,29 +6,25 @@ use std::collections::BTreeMap;
 use skep_evidence::{
     bundle,
     clock::ClockSample,
-    file::{FileError, FileOp, Files},
     journal::{Input, frame},
     ledger::{Ledger, SigningKey},
     record::{Body, FORMAT, Record},
 };
 use skep_hash::sha256;
+use skep_sim::memory::Memory;
 use skep_verify::{contents, select, verify};
 use skep_wire::Moment;
 
-#[path = "observe.rs"]
-#[allow(dead_code)]
-mod observe;
-
-use observe::{OBSERVER, VERSION, World};
-
-/// A target's name and its law.
-pub(crate) type Law = (&'static str, fn(&[u8]));
+use crate::{
+    Law,
+    observe::{self, OBSERVER, VERSION, World},
+};
 
 /// Every target on this crate.
-pub(crate) const LAWS: &[Law] = &[("forgery", forgery), ("verify_bytes", verify_bytes)];
+pub const LAWS: &[Law] = &[("forgery", forgery), ("verify_bytes", verify_bytes)];
 
 /// The first two bytes say what the operator changes, the rest what the run sees.
-pub(crate) fn forgery(data: &[u8]) {
+pub fn forgery(data: &[u8]) {
     let Some(([what, place], seen)) = data.split_first_chunk().map(|(a, b)| (*a, b)) else {
         return;
     };
@@ -60,7 +56,7 @@ pub(crate) fn forgery(data: &[u8]) {
 }
 
 /// Bytes that are no bundle are told apart without a panic.
-pub(crate) fn verify_bytes(data: &[u8]) {
+pub fn verify_bytes(data: &[u8]) {
     let outcome = verify(data.to_vec(), None);
     assert!(
         !outcome.verified() || data.len() > 10_000,
@@ -94,7 +90,7 @@ fn archive(world: &World<'_>, records: &[Record]) -> Vec<u8> {
     let clocks: Vec<ClockSample> = clocks.collect();
 
     let (mut ledger, commit) = Ledger::create(key);
-    folder.apply(commit.ops);
+    folder.apply_all(&commit.ops);
     let of_driver = |at: Moment, clock: &ClockSample, body: Body| {
         Record {
             run: 1,
@@ -129,7 +125,7 @@ fn archive(world: &World<'_>, records: &[Record]) -> Vec<u8> {
     for line in lines {
         ledger.append(&line).expect("a record");
     }
-    folder.apply(ledger.checkpoint().ops);
+    folder.apply_all(&ledger.checkpoint().ops);
     folder.put(&contents::journal_path(1), journal);
     folder.put(&contents::capture_path(1), world.capture.clone());
     pack(&folder)
@@ -138,84 +134,14 @@ fn archive(world: &World<'_>, records: &[Record]) -> Vec<u8> {
 /// As the operator's own tool packs it; where it refuses, as a forger would go on without it.
 fn pack(folder: &Memory) -> Vec<u8> {
     let Ok(selection) = select(folder) else {
-        return bundle::build(&folder.0).expect("files have paths");
+        return bundle::build(&folder.files).expect("files have paths");
     };
     let files = selection.files.iter();
     let mut files: BTreeMap<String, Vec<u8>> = files
-        .map(|(path, len)| (path.clone(), folder.0[path][..*len as usize].to_vec()))
+        .map(|(path, len)| (path.clone(), folder.files[path][..*len as usize].to_vec()))
         .collect();
     for (name, bytes) in selection.report.files() {
         files.insert(contents::report_path(name), bytes.to_vec());
     }
     bundle::build(&files).expect("files have paths")
-}
-
-/// Files in memory.
-#[derive(Default)]
-struct Memory(BTreeMap<String, Vec<u8>>);
-
-impl Memory {
-    fn put(&mut self, path: &str, bytes: Vec<u8>) {
-        self.0.insert(path.to_owned(), bytes);
-    }
-
-    fn apply(&mut self, ops: Vec<FileOp>) {
-        for op in ops {
-            match op {
-                FileOp::Write {
-                    path,
-                    offset,
-                    bytes,
-                } => {
-                    let file = self.0.entry(path).or_default();
-                    let end = offset as usize + bytes.len();
-                    file.resize(end.max(file.len()), 0);
-                    file[offset as usize..end].copy_from_slice(&bytes);
-                }
-                FileOp::Replace { path, bytes } => drop(self.0.insert(path, bytes)),
-                FileOp::Truncate { path, len } => {
-                    self.0.entry(path).or_default().truncate(len as usize);
-                }
-                FileOp::Delete { path } => drop(self.0.remove(&path)),
-                FileOp::CreateDir { .. } | FileOp::Sync { .. } | FileOp::SyncDir { .. } => {}
-            }
-        }
-    }
-}
-
-impl Files for Memory {
-    fn read(&self, path: &str, len_max: u64) -> Result<Option<Vec<u8>>, FileError> {
-        match self.0.get(path) {
-            Some(bytes) if bytes.len() as u64 > len_max => Err(FileError {
-                path: path.to_owned(),
-                doing: "read",
-                reason: "too long".to_owned(),
-                errno: None,
-            }),
-            found => Ok(found.cloned()),
-        }
-    }
-
-    fn read_at(&self, path: &str, offset: u64, len: usize) -> Result<Vec<u8>, FileError> {
-        let bytes = self.0.get(path).into_iter().flatten();
-        Ok(bytes.skip(offset as usize).take(len).copied().collect())
-    }
-
-    fn len(&self, path: &str) -> Result<Option<u64>, FileError> {
-        Ok(self.0.get(path).map(|bytes| bytes.len() as u64))
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<String>, FileError> {
-        let folder = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
-        };
-        let below = self.0.keys().filter_map(|file| file.strip_prefix(&folder));
-        let mut names: Vec<String> = below
-            .map(|rest| rest.split('/').next().unwrap_or_default().to_owned())
-            .collect();
-        names.dedup();
-        Ok(names)
-    }
 }

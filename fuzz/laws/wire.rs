@@ -13,14 +13,10 @@ use skep_wire::{
     },
 };
 
-#[path = "tracker.rs"]
-pub(crate) mod tracker;
-
-/// A target's name and its law.
-pub(crate) type Law = (&'static str, fn(&[u8]));
+use crate::Law;
 
 /// Every target on parsers of this crate.
-pub(crate) const LAWS: &[Law] = &[
+pub const LAWS: &[Law] = &[
     ("bencode", bencode),
     ("metainfo", metainfo),
     ("peer_messages", peer_messages),
@@ -29,7 +25,7 @@ pub(crate) const LAWS: &[Law] = &[
 ];
 
 /// Canonical input is the only encoding of its value; every part decodes by itself to the same.
-pub(crate) fn bencode(data: &[u8]) {
+pub fn bencode(data: &[u8]) {
     let tolerant = Limits {
         depth_max: 20,
         values_max: 1_000,
@@ -84,7 +80,7 @@ fn item(node: &Node<'_>) -> Item {
 }
 
 /// A torrent that is accepted adds up, names only sane paths, and can be written again.
-pub(crate) fn metainfo(data: &[u8]) {
+pub fn metainfo(data: &[u8]) {
     let Ok(torrent) = Metainfo::from_bytes(data) else {
         return;
     };
@@ -201,7 +197,7 @@ fn sane(name: &str) {
 }
 
 /// A stream of messages, each of which is written as it was read.
-pub(crate) fn peer_messages(mut data: &[u8]) {
+pub fn peer_messages(mut data: &[u8]) {
     while let Some((len, rest)) = data.split_first_chunk::<4>() {
         let len = u32::from_be_bytes(*len);
         let body = match rest.first() {
@@ -250,7 +246,7 @@ fn bitfield(bits: &[u8]) {
 }
 
 /// What is read of an extension message is what is read when it is written again.
-pub(crate) fn peer_extensions(data: &[u8]) {
+pub fn peer_extensions(data: &[u8]) {
     if let Ok(mut read) = ExtHandshake::decode(data) {
         // Read in the order of the input, written in that of the keys.
         read.ids.sort();
@@ -272,7 +268,7 @@ pub(crate) fn peer_extensions(data: &[u8]) {
 }
 
 /// A handshake is written as it was read, is known from every prefix, and names a printable client.
-pub(crate) fn handshake(data: &[u8]) {
+pub fn handshake(data: &[u8]) {
     for len in 0..data.len().min(HANDSHAKE_LEN) {
         if Handshake::check_prefix(&data[..len]).is_err() {
             assert!(Handshake::check_prefix(data).is_err());

@@ -35,6 +35,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("skep-sim", PURE),
+    ("skep-laws", PURE),
     ("skep-net", PURE),
     (
         "skep-lab",
