@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use skep_wire::{Block, Moment, PeerId, PieceIndex, Said, peer::HashRequest, piece::BLOCK_LEN};
 
 use super::{
-    CHOKE_RATE_SECS, LEAF_REQUEST_SECS, LEAF_REQUESTS_BURST, PeerKey, PeerView, UPLOAD_WINDOW_MIN,
-    WINDOW_FIRST, WINDOW_GROWTH, WINDOW_MIN, WINDOW_SPARE_MS, rate::Rate,
+    CHOKE_RATE_SECS, LEAF_REQUEST_SECS, LEAF_REQUESTS_BURST, PeerKey, PeerView, RELIEF_MS,
+    UPLOAD_WINDOW_MIN, WINDOW_FIRST, WINDOW_GROWTH, WINDOW_MIN, WINDOW_SPARE_MS, rate::Rate,
 };
 use crate::peer::{PeerConn, bucket::Bucket};
 
@@ -103,9 +103,16 @@ impl Peer {
         self.upload_only || self.claims_all()
     }
 
+    /// Whether it has owed blocks for a while and sent none. It may prove itself by a block, but what
+    /// others would send is asked of them.
+    pub(super) fn is_silent(&self, now: Moment) -> bool {
+        let late = |since| now.since(since) >= Duration::from_millis(RELIEF_MS);
+        self.snubs_us || self.silent_since.is_some_and(late)
+    }
+
     /// How many requests may be outstanding now.
-    pub(super) fn window(&self) -> usize {
-        if self.snubs_us {
+    pub(super) fn window(&self, now: Moment) -> usize {
+        if self.is_silent(now) {
             1
         } else {
             self.window.size.min(self.conn.requests_max())

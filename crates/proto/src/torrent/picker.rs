@@ -216,9 +216,9 @@ impl Picker {
         self.partials.get_mut(&piece)?.next_missing()
     }
 
-    /// Whether every missing piece is under way.
+    /// Whether every missing piece is under way, or as many as may be: nothing new can be begun.
     pub(super) fn is_end_game(&self) -> bool {
-        self.rarity.open() == 0
+        self.rarity.open() == 0 || self.partials.len() >= self.partials_max
     }
 
     /// Step 5: whether a block that is outstanding elsewhere may be asked of this peer.

@@ -15,8 +15,9 @@ impl Torrent {
     /// Asks every peer that has room in its window; those that do not deliver get what is left.
     pub(super) fn ask_all(&mut self, now: Moment) {
         let all = self.peers.iter();
-        let mut keys: Vec<(bool, PeerKey)> =
-            all.map(|(&peer, entry)| (entry.snubs_us, peer)).collect();
+        let mut keys: Vec<(bool, PeerKey)> = all
+            .map(|(&peer, entry)| (entry.is_silent(now), peer))
+            .collect();
         keys.sort_unstable();
         keys.into_iter().for_each(|(_, peer)| self.ask(peer, now));
     }
@@ -29,7 +30,7 @@ impl Torrent {
         while let Some(entry) = self.peers.get_mut(&peer) {
             let chokes_us = entry.conn.peer_chokes_us();
             let blocked = chokes_us && entry.conn.allowed_fast().is_empty();
-            let room = entry.conn.outstanding_count() < entry.window();
+            let room = entry.conn.outstanding_count() < entry.window(now);
             if blocked || !room || entry.wanted == 0 || now < entry.paused_until {
                 return;
             }
@@ -69,16 +70,14 @@ impl Torrent {
     /// Finds a block for a peer that has nothing to do: the last in the queue of the peer whose queue
     /// takes longest, if this one would send it in half the time. It is taken back from there, so
     /// that it is not sent twice. Of the last block in a queue, which may be on its way, a copy is
-    /// asked for instead, and only in the end game, when every missing piece is under way; if it was
-    /// asked of enough peers already, it is taken back from this one all the same.
+    /// asked for instead, and only in the end game, when every piece is under way that may be; if it
+    /// was asked of enough peers already, it is taken back from this one all the same.
     ///
     /// A peer that has owed blocks for a while and sent none gets none: silent ones would take what is
     /// left from each other, over and over, and it would look late nowhere.
     fn relieve(&mut self, peer: PeerKey, now: Moment) -> Option<Block> {
         let entry = self.peers.get(&peer)?;
-        let silent = entry.silent_since.map(|since| now.since(since).as_millis());
-        let silent = silent.is_some_and(|ms| ms >= u128::from(RELIEF_MS));
-        if entry.conn.outstanding_count() > 0 || entry.snubs_us || silent {
+        if entry.conn.outstanding_count() > 0 || entry.is_silent(now) {
             return None;
         }
         let chokes_us = entry.conn.peer_chokes_us();

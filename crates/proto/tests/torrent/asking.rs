@@ -248,8 +248,11 @@ fn in_the_end_a_slow_queue_is_relieved_and_only_its_last_block_is_asked_of_two()
 /// one that delivers, and to no other of them, whether they were there before or come in the end.
 #[test]
 fn silent_peers_hold_the_end_up_for_no_longer_than_a_late_block() {
-    for late in [0, 3, 30] {
-        let mut rig = Rig::new(config(50));
+    // With few pieces under way at once, what is owed would keep new ones from being begun.
+    for (late, partial_pieces_max) in [(0, 100), (3, 100), (30, 100), (3, 10)] {
+        let mut setup = config(50);
+        setup.partial_pieces_max = partial_pieces_max;
+        let mut rig = Rig::new(setup);
         for n in 0..20 {
             rig.joins_unchoking(n, &Bitfield::full(50));
         }
