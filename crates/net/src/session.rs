@@ -72,8 +72,8 @@ pub struct SessionConfig {
     pub download_bytes_per_sec: Option<u64>,
     /// Greatest number of connections.
     pub peers_max: usize,
-    /// Greatest sum of the buffers for payload that is arriving or being written, in bytes; 12 MiB
-    /// (less for pieces under 256 KiB) are always allowed.
+    /// Greatest sum of the buffers for payload that is arriving or being written, in bytes; 3 MiB and
+    /// 64 KiB for each of `peers_max` (less for pieces under 64 KiB) are always allowed.
     pub buffers_bytes_max: u64,
     /// How many peers we upload to at once, the optimistic one included.
     pub upload_slots: usize,
@@ -360,7 +360,7 @@ pub struct Ended {
 pub const PEERS_MAX: usize = 200;
 
 /// Memory for payload that is arriving or being written, unless the configuration says otherwise:
-/// 64 stretches of 256 KiB, of which one batch arrives, one waits and one is hashed and written.
+/// 256 stretches of 64 KiB, of which a batch of 64 waits, one is hashed and written, and the rest arrive.
 pub const BUFFERS_BYTES_MAX: u64 = 16 << 20;
 
 impl SessionConfig {

@@ -49,7 +49,7 @@ pub(crate) struct Options {
     /// Keep at most so many connections.
     #[arg(long, value_name = "COUNT", default_value_t = skep_net::session::PEERS_MAX)]
     max_peers: usize,
-    /// Use at most this much memory for payload that is arriving or being written (at least 12MiB).
+    /// Use at most this much memory for payload that is arriving or being written (at least 3MiB and 64KiB a peer).
     #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     memory: Bytes,
     /// Say on standard error what happens: connections, pieces, trackers.

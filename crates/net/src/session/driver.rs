@@ -371,7 +371,7 @@ impl Running {
             lines: Default::default(),
             dialing: Default::default(),
             dial_next: Vec::new(),
-            stripes: Stripes::new(info.piece_len, config.buffers_bytes_max),
+            stripes: Stripes::new(info.piece_len, config.buffers_bytes_max, machine.peers_max),
             ready: Vec::new(),
             flush_wanted: Default::default(),
             hashes: Default::default(),

@@ -2,14 +2,16 @@
 //! buffers.
 //!
 //! ```text
-//! piece   |------ stripe 0 ------|------ stripe 1 ------|-- 2 --|      256 KiB each, 16 blocks
+//! piece   |------ stripe 0 ------|------ stripe 1 ------|-- 2 --|      64 KiB each, 4 blocks
 //!          whole: to the writer    arriving: a buffer    nothing yet: no memory
 //! ```
 //!
 //! A stripe has a buffer from its first payload until it is written. So a download needs memory for
 //! what is arriving and not for whole pieces, however large they are. Where strangers send blocks in
 //! such an order that many stripes are begun and none is whole, the unfinished ones are written as they
-//! are; what they lack gets a new buffer when it comes.
+//! are; what they lack gets a new buffer when it comes. Only a block that is half there cannot wait on
+//! the disk: each peer may be in the middle of one, slow ones always are, and so there are buffers for
+//! every peer and for those that are fast besides. That is why stripes are small.
 
 use std::collections::HashMap;
 
@@ -18,14 +20,14 @@ use skep_wire::{Block, PieceIndex, piece::BLOCK_LEN};
 use crate::disk::writer::StripeJob;
 
 /// Length of a stripe in bytes, of the last one of a piece at most: the least that is written in one
-/// call as long as nothing runs short.
-pub(crate) const STRIPE_LEN: u32 = 16 * BLOCK_LEN;
+/// call as long as nothing runs short. 200 peers in the middle of a block hold 12.5 MiB of them.
+pub(crate) const STRIPE_LEN: u32 = 4 * BLOCK_LEN;
 
 /// One read from a socket may begin so many stripes: those that it was meant for, and those of the
 /// blocks that follow unasked in the same call.
 pub(super) const ROOM: usize = 24;
 
-/// The fewest buffers with which a download works.
+/// The fewest buffers with which a download works, beside one for each peer.
 const STRIPES_MIN: usize = 2 * ROOM;
 
 /// A stripe's place: its piece, and its number in it.
@@ -73,16 +75,16 @@ pub(super) struct Stripes {
 }
 
 impl Stripes {
-    /// At most `bytes_max` bytes of buffers, but never fewer than a download needs (12 MiB, or less
-    /// where pieces are smaller than a stripe).
-    pub(super) fn new(piece_len: u32, bytes_max: u64) -> Self {
+    /// At most `bytes_max` bytes of buffers, but never fewer than a download from so many peers needs:
+    /// 64 KiB for each and 3 MiB, or less where pieces are smaller than a stripe.
+    pub(super) fn new(piece_len: u32, bytes_max: u64, peers_max: usize) -> Self {
         let buf_len = piece_len.clamp(1, STRIPE_LEN);
         let count_max = usize::try_from(bytes_max / u64::from(buf_len)).unwrap_or(usize::MAX);
         Self {
             open: HashMap::new(),
             spare: Vec::new(),
             away: 0,
-            count_max: count_max.max(STRIPES_MIN),
+            count_max: count_max.max(peers_max.saturating_add(STRIPES_MIN)),
             buf_len: buf_len as usize,
             touches: 0,
         }
@@ -246,21 +248,21 @@ mod tests {
 
     #[test]
     fn a_stripe_goes_to_the_writer_when_its_last_block_comes_in_whatever_order() {
-        let mut stripes = Stripes::new(SIZE, u64::MAX);
-        for n in (1..16).rev() {
+        let mut stripes = Stripes::new(SIZE, u64::MAX, 0);
+        for n in (1..4).rev() {
             assert_eq!(arrive(&mut stripes, n), None);
         }
         let job = arrive(&mut stripes, 0).expect("whole");
-        assert_eq!((job.begin, job.len, job.there), (0, STRIPE_LEN, u16::MAX));
+        assert_eq!((job.begin, job.len, job.there), (0, STRIPE_LEN, 0b1111));
         assert!(
             job.buf
                 .chunks(BLOCK_LEN as usize)
                 .zip(0u8..)
                 .all(|(bytes, n)| bytes == [n; BLOCK_LEN as usize])
         );
-        assert_eq!(arrive(&mut stripes, 18), None);
-        assert_eq!(arrive(&mut stripes, 16), None);
-        let job = arrive(&mut stripes, 17).expect("whole");
+        assert_eq!(arrive(&mut stripes, 6), None);
+        assert_eq!(arrive(&mut stripes, 4), None);
+        let job = arrive(&mut stripes, 5).expect("whole");
         assert_eq!(
             (job.begin, job.len, job.there),
             (STRIPE_LEN, 3 * BLOCK_LEN - 100, 0b111)
@@ -269,7 +271,7 @@ mod tests {
 
     #[test]
     fn unfinished_stripes_make_room_oldest_first_and_busy_ones_stay() {
-        let mut stripes = Stripes::new(1 << 20, 0);
+        let mut stripes = Stripes::new(1 << 20, 0, 0);
         assert_eq!(stripes.free(), STRIPES_MIN);
         for n in 0..STRIPES_MIN as u32 {
             let block = Block {
@@ -290,11 +292,26 @@ mod tests {
         assert_eq!(stripes.free(), 2);
     }
 
+    /// As many peers as may be, each in the middle of a block that does not come on, leave one that is fast
+    /// all the room it needs, however little memory is allowed.
+    #[test]
+    fn slow_peers_leave_room_for_a_fast_one() {
+        for (peers, bytes_max) in [(200, 0), (200, 16 << 20), (1000, 16 << 20)] {
+            let mut stripes = Stripes::new(1 << 20, bytes_max, peers);
+            for n in 0..peers as u32 {
+                let (begin, len) = (0, BLOCK_LEN);
+                let piece = PieceIndex(n);
+                stripes.copy(Block { piece, begin, len }, 0, b"the first bytes");
+            }
+            assert!(stripes.free() >= ROOM);
+        }
+    }
+
     #[test]
     fn a_piece_that_is_given_up_leaves_nothing() {
-        let mut stripes = Stripes::new(SIZE, 0);
+        let mut stripes = Stripes::new(SIZE, 0, 0);
         assert_eq!(arrive(&mut stripes, 3), None);
-        assert_eq!(arrive(&mut stripes, 17), None);
+        assert_eq!(arrive(&mut stripes, 5), None);
         stripes.forget(PIECE);
         assert_eq!(stripes.free(), STRIPES_MIN);
         assert_eq!(stripes.close_piece(PIECE, SIZE), []);

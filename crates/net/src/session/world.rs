@@ -26,9 +26,9 @@ use crate::{
     rate::Bucket,
 };
 
-/// A batch for the writer is handed over when it has so many jobs: as many pieces as are hashed in
-/// step, with a few to judge.
-const BATCH: usize = 16;
+/// A batch for the writer is handed over when it has so many jobs: 4 MiB, so that there are several
+/// pieces to hash in step, with a few to judge.
+const BATCH: usize = 64;
 
 /// How far beyond a peer's request the disk is asked to read: a peer mostly wants the rest of the piece.
 pub(super) const AHEAD_BYTES: u32 = 1 << 20;
