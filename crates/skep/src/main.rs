@@ -8,6 +8,7 @@
 
 mod cmd;
 mod progress;
+mod signals;
 mod torrent_file;
 mod transfer;
 mod ui;

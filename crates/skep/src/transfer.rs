@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     progress,
+    signals::Ending,
     ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
 };
@@ -136,7 +137,7 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
         // Both live as long as the loop: a signal that comes together with something else is heard in
         // the next round, where one that is listened for anew each time would be lost.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CmdError::surroundings)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(CmdError::surroundings)?;
+        let mut ending = Ending::new().map_err(CmdError::surroundings)?;
         let mut interrupted = false;
         let mut stats = session.watch();
         loop {
@@ -151,7 +152,7 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
                     interrupted = true;
                     session.stop();
                 }
-                _ = terminate.recv() => session.stop(),
+                () = ending.recv() => session.stop(),
             }
             if session.is_over() {
                 return Ok(());

@@ -13,7 +13,9 @@ use skep_net::observe::{
 };
 
 use crate::{
-    progress, torrent_file,
+    progress,
+    signals::Ending,
+    torrent_file,
     ui::{self, CmdError, Context, Outcome},
     units::{Bytes, Span},
 };
@@ -28,8 +30,8 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// peer exchange. Everything goes into the folder --out: a signed ledger, the capture and the
 /// journal. Run it again into the same folder to continue the same ledger.
 ///
-/// It ends after --for, or with Ctrl-C; trackers then hear that it leaves, for a few seconds at
-/// most. A second Ctrl-C ends at once. Nothing is lost either way.
+/// It ends after --for, with Ctrl-C, or when its terminal is closed; trackers then hear that it
+/// leaves, for a few seconds at most. A second Ctrl-C ends at once. Nothing is lost either way.
 ///
 /// For example: skep observe work.torrent --out seen --for 1h
 #[derive(Debug, clap::Args)]
@@ -159,13 +161,15 @@ fn wait(run: &ObserveRun, ctx: &Context) -> Result<(), CmdError> {
 async fn show(run: &ObserveRun, bar: &ProgressBar, ctx: &Context) -> Result<(), CmdError> {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).context("cannot listen to signals");
-    let mut terminate = listen(SignalKind::terminate()).map_err(CmdError::surroundings)?;
+    let mut ending = Ending::new()
+        .context("cannot listen to signals")
+        .map_err(CmdError::surroundings)?;
     let mut interrupt = listen(SignalKind::interrupt()).map_err(CmdError::surroundings)?;
     let mut line_at = Instant::now() + LINE_EVERY;
     while !run.is_finished() {
         tokio::select! {
             () = tokio::time::sleep(progress::REDRAW) => {}
-            _ = terminate.recv() => run.stop(),
+            () = ending.recv() => run.stop(),
             _ = interrupt.recv() => run.stop(),
         }
         let text = line(&run.counts());

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use skep_net::tracker::{TrackerConfig, TrackerHandle, TrackerServer, TrackerServerError};
 
 use crate::{
+    signals::Ending,
     ui::{self, CmdError, Context, Outcome},
     units::Span,
 };
@@ -148,7 +149,7 @@ fn everywhere() -> Vec<SocketAddr> {
 
 /// The ways to be asked to end.
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
+    ending: Ending,
     interrupt: tokio::signal::unix::Signal,
 }
 
@@ -156,14 +157,14 @@ impl Signals {
     fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot listen to signals")?,
+            ending: Ending::new().context("cannot listen to signals")?,
             interrupt: signal(SignalKind::interrupt()).context("cannot listen to signals")?,
         })
     }
 
     async fn any(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => {}
+            () = self.ending.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }

@@ -1,7 +1,7 @@
 //! `skep observe` as a user runs it: interrupted, killed, and run again.
 
 use std::{
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -20,6 +20,45 @@ fn an_interruption_ends_the_run_with_nothing_lost() {
     assert!(ended.status.success(), "{ended:?}");
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(said.contains("1 delivered a verified piece"), "{said}");
+    case.assert_verifies();
+}
+
+/// A terminal that is closed ends the run as cleanly, unless the program was started to outlive it.
+#[test]
+fn a_closed_terminal_ends_the_run_with_nothing_lost_unless_it_is_to_be_outlived() {
+    let hang_up = |child: &Child| {
+        let id = child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-HUP", &id])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success());
+    };
+    let case = Case::new("127.0.74");
+    let mut observer = case.observe(&[]);
+    case.wait_for_bytes(&mut observer);
+    hang_up(&observer);
+    let ended = wait_within(observer, 20);
+    assert!(ended.status.success(), "{ended:?}");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(said.contains("1 delivered a verified piece"), "{said}");
+
+    let mut nohup = Command::new("nohup");
+    nohup
+        .current_dir(case.dir.path())
+        .arg(env!("CARGO_BIN_EXE_skep"))
+        .stdin(Stdio::null());
+    let mut outlives = case.observe_by(nohup, &[]);
+    case.wait_for_bytes(&mut outlives);
+    hang_up(&outlives);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(
+        outlives.try_wait().expect("it is ours").is_none(),
+        "nohup's choice was not respected"
+    );
+    interrupt(&outlives);
+    let ended = wait_within(outlives, 20);
+    assert!(ended.status.success(), "{ended:?}");
     case.assert_verifies();
 }
 
@@ -97,7 +136,13 @@ impl Case {
     }
 
     fn observe(&self, more: &[&str]) -> Child {
-        skep(self.dir.path(), &["observe", "t.torrent", "--out", "seen"])
+        self.observe_by(skep(self.dir.path(), &[]), more)
+    }
+
+    /// The same, by a command that takes a command of skep as its further arguments.
+    fn observe_by(&self, mut command: Command, more: &[&str]) -> Child {
+        command
+            .args(["observe", "t.torrent", "--out", "seen"])
             .args([
                 "--listen",
                 &format!("{}.1", self.net),
