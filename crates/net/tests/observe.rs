@@ -23,7 +23,9 @@ use skep_net::{
     store::ObservationReader,
     tracker::{TrackerConfig, TrackerServer},
 };
-use skep_observe::{Config, Replay, Target};
+use skep_observe::{
+    BYTES_UNASKED_MAX, Config, Replay, Target, UNASKED_PER_ADDR_MAX, UNASKED_PER_ADDR_PER_SEC,
+};
 use skep_wire::{
     Moment,
     metainfo::{Draft, Metainfo, Version},
@@ -158,6 +160,52 @@ fn a_ledger_that_cannot_be_written_ends_the_run() {
     std::fs::rename(&away, &ledger).expect("renamed back");
     let reader = ObservationReader::open(&folder).expect("the ledger is whole");
     assert!(reader.records().count() as u64 >= acknowledged);
+}
+
+/// A stranger connects, says hello, sends 60 kB that nobody asked for again and again, and connects again
+/// when it is shown out. The disk does not fill, an honest peer is seen, and the run replays.
+#[test]
+fn a_stranger_that_connects_again_and_again_does_not_fill_the_disk() {
+    const CONNS: usize = 24;
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (torrent, metainfo) = torrent(dir.path(), 200_000, vec![]);
+    let mut hello = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0".to_vec();
+    hello.extend(metainfo.info_hash.0);
+    hello.extend(b"-XX0001-strangerstra");
+    let mut message = 60_001u32.to_be_bytes().to_vec();
+    message.push(99);
+    message.resize(4 + 60_001, 7);
+
+    let folder = dir.path().join("observation");
+    let run = ObserveRun::start(options(&folder, torrent)).expect("it starts");
+    let mut shown_out_at_once = 0;
+    for _ in 0..CONNS {
+        let mut stream = std::net::TcpStream::connect(run.listen_addr()).expect("it listens");
+        let mut sent = 0;
+        if stream.write_all(&hello).is_ok() {
+            // More than one connection may bring, or what is still in the system's buffers.
+            while sent < 64_000_000 && stream.write_all(&message).is_ok() {
+                sent += message.len();
+            }
+        }
+        shown_out_at_once += usize::from(sent < BYTES_UNASKED_MAX as usize / 2);
+    }
+    let captured = run.counts().captured_bytes;
+    let expected = UNASKED_PER_ADDR_MAX + UNASKED_PER_ADDR_PER_SEC * 60;
+    assert!(captured < expected * 11 / 10, "{captured}");
+    assert!(shown_out_at_once >= CONNS / 2, "{shown_out_at_once}");
+
+    let mut config = SessionConfig::seed(metainfo, dir.path().join("t"));
+    config.peers = vec![run.listen_addr()];
+    let _seeder = session(config, "127.0.44.2");
+    wait_until(30, || run.counts().verified > 0);
+    run.stop();
+    run.wait().expect("it ends well");
+    let records = replayed(&folder, 1);
+    assert!(records.iter().any(|record| matches!(
+        &record.body,
+        Body::Limited { limit, .. } if limit == "UNASKED_PER_ADDR_MAX"
+    )));
 }
 
 #[test]

@@ -37,6 +37,7 @@
 //! An entry that breaks any of this is a [`Fault`].
 
 mod action;
+mod allowance;
 pub mod config;
 mod desk;
 mod fault;
@@ -56,6 +57,10 @@ use skep_hash::Sha256Digest;
 use skep_wire::metainfo::Metainfo;
 
 pub use action::Action;
+pub use allowance::{
+    ADDRS_ACCOUNTED_MAX, FAULT_PAUSE_SECS, FAULTS_PER_ADDR_MAX, UNASKED_PER_ADDR_MAX,
+    UNASKED_PER_ADDR_PER_SEC, UNASKED_PER_RUN_MAX, UNASKED_PER_RUN_PER_SEC,
+};
 pub use config::{Config, ConfigError};
 pub use desk::{PEERS_WANTED, TRACKER_RETRY_SECS, TRACKERS_PER_TARGET_MAX};
 pub use fault::Fault;
@@ -94,6 +99,8 @@ struct World {
 struct Env<'a> {
     world: &'a World,
     notes: &'a mut notes::Notes,
+    /// What strangers sent unasked lately.
+    allowance: &'a mut allowance::Allowance,
     /// Bytes of pieces that are under way, over all connections.
     fetching: &'a mut u64,
     /// Who was named, with the swarm's place.

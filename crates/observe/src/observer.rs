@@ -20,6 +20,7 @@ use skep_wire::Moment;
 use crate::{
     Config, Fault, Target, World,
     action::Action,
+    allowance::Allowance,
     desk::{Desk, DeskConn},
     identity::Identity,
     notes::Notes,
@@ -43,6 +44,7 @@ pub const DATAGRAMS_WAITING_MAX: usize = 1_024;
 pub struct Observer {
     world: World,
     notes: Notes,
+    allowance: Allowance,
     /// Bytes of pieces that are under way.
     fetching: u64,
     heard: Vec<(usize, Naming)>,
@@ -109,6 +111,7 @@ impl Observer {
             .collect();
         Self {
             notes: Notes::new(config.run),
+            allowance: Allowance::default(),
             world: World {
                 config,
                 identity,

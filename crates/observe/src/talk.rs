@@ -153,6 +153,22 @@ impl Talk {
         memory: &mut Memory,
         env: &mut Env<'_>,
     ) -> Option<CloseKind> {
+        let asked = self.book.payload_bytes;
+        let end = self.read(input, fresh, memory, env);
+        // Whatever it was, it was captured.
+        let unasked = (fresh as u64).saturating_sub(self.book.payload_bytes - asked);
+        let ip = self.book.reached.endpoint().ip();
+        let exceeded = env.allowance.unasked(ip, unasked, env.notes.now);
+        end.or_else(|| exceeded.map(|(limit, value)| self.end_by(limit, value, env)))
+    }
+
+    fn read(
+        &mut self,
+        input: &mut Incoming,
+        fresh: usize,
+        memory: &mut Memory,
+        env: &mut Env<'_>,
+    ) -> Option<CloseKind> {
         let now = env.notes.now;
         let held = input.held();
         let bytes = &held[held.len() - fresh..];
@@ -192,9 +208,17 @@ impl Talk {
         } else {
             return None;
         };
+        let reached = self.book.reached;
+        if reached.incoming() {
+            env.allowance.fault(reached.endpoint().ip(), env.notes.now);
+        }
+        Some(self.end_by(limit, value, env))
+    }
+
+    fn end_by(&self, limit: &'static str, value: u64, env: &mut Env<'_>) -> CloseKind {
         let (target, conn) = (self.book.target(env.world), self.book.reached.conn());
         env.notes.limited(Some(target), Some(conn), limit, value);
-        Some(CloseKind::UsDone)
+        CloseKind::UsDone
     }
 
     /// Tells the peer machine that time has come, and asks where that is due.

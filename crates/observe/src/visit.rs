@@ -208,6 +208,9 @@ impl Visit {
                 self.note_closed(how, env);
             }
         }
+        if how == CloseKind::UsViolation && self.incoming {
+            env.allowance.fault(self.endpoint.ip(), env.notes.now);
+        }
         if !matches!(how, CloseKind::Them(_)) {
             env.notes.act(Action::Close { conn: self.conn });
         }

@@ -1,6 +1,6 @@
 //! What follows from entries: visits, names, and what trackers are asked.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use skep_evidence::{
     journal::{ConnId, QueryId},
@@ -31,6 +31,15 @@ impl Observer {
             && at <= self.notes.now
         {
             self.schedule.remove(&(at, order, swarm, endpoint));
+            if let Some((limit, value)) =
+                self.allowance.forbids_visit(endpoint.ip(), self.notes.now)
+            {
+                self.notes.limited(None, None, limit, value);
+                let pause = Duration::from_secs(self.world.config.revisit_secs.max(1).into());
+                let later = (self.notes.now + pause, order, swarm, endpoint);
+                self.schedule.insert(later);
+                continue;
+            }
             let conn = self.take_conn();
             let known = self.endpoint(swarm, endpoint);
             known.conn = Some(conn);
@@ -267,6 +276,7 @@ impl Observer {
         let Self {
             world,
             notes,
+            allowance,
             fetching,
             heard,
             incoming,
@@ -277,6 +287,7 @@ impl Observer {
             Env {
                 world,
                 notes,
+                allowance,
                 fetching,
                 heard,
                 incoming,

@@ -76,6 +76,9 @@ impl Observer {
         self.last_incoming = Some(conn);
         let reached = Reached::from_entry(entry).expect("the entry is of a connection that stands");
         let full = self.visits_in >= self.world.config.conns_max;
+        let forbidden = self
+            .allowance
+            .forbids(reached.endpoint().ip(), self.notes.now);
         let leaving = self.phase != Phase::Running;
         let (mut env, conns) = self.split();
         let visit = Visit::incoming(reached, &mut env);
@@ -85,13 +88,16 @@ impl Observer {
             let limit = self.world.config.conns_max.into();
             self.notes.limited(None, None, "conns_max", limit);
         }
+        if let Some((limit, value)) = forbidden {
+            self.notes.limited(None, None, limit, value);
+        }
         let how = if leaving {
             CloseKind::UsStopped
         } else {
             CloseKind::UsDone
         };
         self.visit(conn, |visit, env| {
-            if full || leaving {
+            if full || leaving || forbidden.is_some() {
                 visit.close(how, env);
             }
         });

@@ -1,6 +1,7 @@
 //! The observer in virtual time, among endpoints of every kind.
 
 mod claims;
+mod floods;
 mod hostile;
 mod naming;
 mod pieces;
