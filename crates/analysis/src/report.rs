@@ -83,6 +83,19 @@ impl Report {
     }
 }
 
+/// The layout that the file of [`JSON_NAME`] with these first bytes says it has, `None` if it says none.
+pub fn layout_of(json: &[u8]) -> Option<&str> {
+    let said = json.strip_prefix(b"{\n  \"format\": \"skep-report ".as_slice())?;
+    let digits = said.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let named = (1..=LAYOUT_DIGITS_MAX).contains(&digits) && said.get(digits) == Some(&b'"');
+    let begin = json.len() - said.len() - "skep-report ".len();
+    let name = named.then(|| json.get(begin..begin + "skep-report ".len() + digits))??;
+    std::str::from_utf8(name).ok()
+}
+
+/// The longest version of a layout that is read.
+const LAYOUT_DIGITS_MAX: usize = 9;
+
 fn json(sheet: &Sheet) -> Result<Vec<u8>, ReportError> {
     let mut bytes = serde_json::to_vec_pretty(sheet)?;
     bytes.push(b'\n');

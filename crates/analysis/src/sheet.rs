@@ -23,6 +23,11 @@ use crate::{
 /// What a report made from a ledger alone says beside every verified portion.
 pub const NOT_HASHED_AGAIN: &str = "recorded as verified, not hashed again here";
 
+/// Name and version of the layout: of what the report's files say, in which words and order. Whoever
+/// changes a byte that is printed for the same records raises the version, since a bundle's report is
+/// compared byte for byte with the one that a verifier makes.
+pub const LAYOUT: &str = "skep-report 2";
+
 /// What the dagger behind a time means.
 pub const UNSYNCHRONISED: &str = "† The kernel called the observer's clock unsynchronised: the time is \
                                   only what that clock said.";
@@ -363,7 +368,7 @@ impl Sheet {
             does_not_show: rule.does_not_show,
         };
         Self {
-            format: "skep-report 1",
+            format: LAYOUT,
             note: "Made from the ledger alone. Grades are recorded statements, not checked again here; \
                    a verified portion is recorded as verified, not hashed again here. What endpoints, \
                    trackers and torrents say of themselves is a claim. The command skep verify on the \

@@ -5,7 +5,10 @@
 mod synthetic;
 
 use proptest::prelude::*;
-use skep_analysis::report::Report;
+use skep_analysis::{
+    report::{Report, layout_of},
+    sheet::LAYOUT,
+};
 use skep_evidence::{
     journal::ConnId,
     record::{Body, TargetIndex},
@@ -23,6 +26,40 @@ fn html(made: &Made) -> String {
 #[test]
 fn the_same_ledger_gives_the_same_bytes() {
     assert_eq!(report(&observation()), report(&observation()));
+}
+
+/// Whoever has a bundle compares its report byte for byte with the one that his own build makes. A
+/// layout that changed under the same name would look like a forgery.
+#[test]
+fn what_is_printed_does_not_change_under_the_same_version_of_the_layout() {
+    let mut all = skep_hash::Sha256::new();
+    for (name, bytes) in report(&observation()).files() {
+        all.update(name.as_bytes());
+        all.update(bytes);
+    }
+    assert_eq!(
+        (LAYOUT, all.finish().to_string().as_str()),
+        (
+            "skep-report 2",
+            "034f1ea7d3dd1558815dab7ac6b190abea79ea6fc7dd2fe9ab17fe663e2cbc92"
+        ),
+        "the report of the same records has other bytes than before: bump the version in \
+         skep_analysis::sheet::LAYOUT, and put the new version and digest here"
+    );
+}
+
+#[test]
+fn the_layout_of_a_report_is_read_from_its_first_bytes() {
+    let json = report(&observation()).json;
+    assert_eq!(layout_of(&json), Some(LAYOUT));
+    assert_eq!(layout_of(&json[..64]), Some(LAYOUT));
+    let other = |version: &str| format!("{{\n  \"format\": \"skep-report {version}\",\n");
+    assert_eq!(layout_of(other("17").as_bytes()), Some("skep-report 17"));
+    for strange in ["", "1234567890", "1x", "\u{1b}[2J"] {
+        assert_eq!(layout_of(other(strange).as_bytes()), None, "{strange}");
+    }
+    assert_eq!(layout_of(b"{\n  \"format\": \"skep-report 1"), None);
+    assert_eq!(layout_of(b""), None);
 }
 
 #[test]

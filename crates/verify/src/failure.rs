@@ -312,6 +312,19 @@ pub enum Failure {
         /// The first byte that differs.
         offset: u64,
     },
+    /// The report was laid out by another version of this program: it may hold, and cannot be compared.
+    #[error(
+        "{path}: the report was made by layout \"{made}\", this build checks layout \"{ours}\": verify with \
+         that version, or make the report again"
+    )]
+    ReportLayout {
+        /// The file that says so.
+        path: String,
+        /// The layout that it names.
+        made: String,
+        /// The layout that this build makes.
+        ours: &'static str,
+    },
     /// The report cannot be made.
     #[error("report: {0}")]
     ReportMade(String),

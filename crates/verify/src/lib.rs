@@ -27,7 +27,10 @@ pub mod source {
 
 mod run;
 
-use skep_analysis::report::Report;
+use skep_analysis::{
+    report::{JSON_NAME, Report, layout_of},
+    sheet::LAYOUT,
+};
 use skep_evidence::{
     bundle::{Bundle, Source, VKEY},
     file::Files,
@@ -150,7 +153,20 @@ fn judge(policy: &Policy, ledger: &LedgerReader) -> Result<String, Failure> {
     ))
 }
 
+/// How many bytes of a report are read to find its layout's name.
+const LAYOUT_HEAD_LEN: usize = 64;
+
 fn check_report(files: &dyn Files, report: &Report) -> Result<String, Failure> {
+    let path = contents::report_path(JSON_NAME);
+    let head = files.read_at(&path, 0, LAYOUT_HEAD_LEN)?;
+    if let Some(made) = layout_of(&head).filter(|made| *made != LAYOUT) {
+        let made = made.to_owned();
+        return Err(Failure::ReportLayout {
+            path,
+            made,
+            ours: LAYOUT,
+        });
+    }
     let made = report.files();
     for (name, expected) in made {
         let path = contents::report_path(name);

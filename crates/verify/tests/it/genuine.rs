@@ -1,11 +1,14 @@
 //! What an honest operator bundles verifies, and what was checked is said.
 
+use skep_analysis::{report::JSON_NAME, sheet::LAYOUT};
+use skep_evidence::bundle::build;
 use skep_evidence::ledger::{Policy, SigningKey};
 use skep_evidence::record::Body;
-use skep_verify::{Verdict, verify};
+use skep_verify::{Failure, Verdict, contents, verify};
 
 use crate::observation::{
-    Line, OBSERVER, bundle, half_a_piece_first, judge, key, run, simulated, unasked_for,
+    Line, OBSERVER, bundle, bundle_files, half_a_piece_first, judge, key, lay_out, run, simulated,
+    unasked_for,
 };
 
 #[test]
@@ -51,6 +54,32 @@ fn an_honest_bundle_verifies_and_every_check_was_made() {
     assert!(count(|body| matches!(body, Body::Refuted { .. })) >= 1);
     assert!(count(|body| matches!(body, Body::ClaimedGain { .. })) >= 2);
     assert!(count(|body| matches!(body, Body::AttemptFailed { .. })) >= 3);
+}
+
+/// A report in another layout cannot be compared. That is no forgery, but it is no proof either.
+#[test]
+fn a_report_of_another_layout_fails_and_both_layouts_are_named() {
+    let mut files = bundle_files(&lay_out(&[run()]));
+    let path = contents::report_path(JSON_NAME);
+    let json = String::from_utf8(files[&path].clone()).unwrap();
+    let older = json.replacen(LAYOUT, "skep-report 999", 1);
+    assert_ne!(json, older);
+    // Longer, too: as the report of another version may be.
+    files.insert(path.clone(), (older + "\n").into_bytes());
+    let outcome = verify(build(&files).unwrap(), None);
+    assert!(!outcome.verified());
+    let (_, failure) = outcome.failure().unwrap();
+    let expected = Failure::ReportLayout {
+        path,
+        made: "skep-report 999".into(),
+        ours: LAYOUT,
+    };
+    assert_eq!(*failure, expected);
+    let said = format!(
+        "the report was made by layout \"skep-report 999\", this build checks layout \"{LAYOUT}\": verify \
+         with that version, or make the report again"
+    );
+    assert!(failure.to_string().ends_with(&said), "{failure}");
 }
 
 #[test]
