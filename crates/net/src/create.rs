@@ -14,13 +14,13 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use skep_hash::{Sha256Digest, merkle};
+use skep_hash::{Sha1Digest, Sha256Digest, merkle};
 use skep_wire::metainfo::{self, Attr, Info, Link, Version};
 
 use crate::{
     disk::{
         DiskError,
-        check::{self, Missing, Watch},
+        check::{self, Watch},
         files::{Access, Files, Stamp},
         layout::Layout,
     },
@@ -288,15 +288,23 @@ pub fn hash(survey: &Survey, plan: Info, watch: &Watch) -> Result<Info, CreateEr
     let layout = Arc::new(Layout::of(&info));
     let place = Place::At(survey.path.clone());
     let files = Files::new(layout, &place, &survey.name, Access::Read);
-    match info.version {
-        Version::V1 => {
-            let digests = check::hash_pieces(&files, info.piece_len, Missing::IsError, watch)?;
-            let digests = digests.into_iter();
-            info.pieces = digests
-                .map(|digest| digest.expect("missing bytes are errors"))
-                .collect();
-        }
-        Version::V2 | Version::Hybrid => hash_trees(&files, &mut info, watch)?,
+    // How many pieces there are is known by their hashes.
+    let count = info.size_bytes.div_ceil(info.piece_len.into()) as usize;
+    if info.version.has_v1() {
+        info.pieces = vec![Sha1Digest::default(); count];
+    }
+    if info.version.has_v2() {
+        info.pieces_v2 = vec![Sha256Digest::default(); count];
+    }
+    let digests = check::digests(&files, &info, watch)?;
+    if info.version.has_v1() {
+        let v1 = digests.iter().map(|digests| digests.v1);
+        info.pieces = v1.map(|v1| v1.expect("version 1 has each")).collect();
+    }
+    if info.version.has_v2() {
+        let v2 = digests.iter().map(|digests| digests.v2);
+        info.pieces_v2 = v2.map(|v2| v2.expect("version 2 has each")).collect();
+        plant(&mut info);
     }
     let written = (0..).zip(&info.files).filter(|(_, file)| !file.padding);
     for ((index, _), file) in written.zip(&survey.files) {
@@ -309,18 +317,8 @@ pub fn hash(survey: &Survey, plan: Info, watch: &Watch) -> Result<Info, CreateEr
     Ok(info)
 }
 
-/// Fills in the hashes of version 2, and of version 1 if there is one.
-fn hash_trees(files: &Files, info: &mut Info, watch: &Watch) -> Result<(), CreateError> {
-    // How many pieces there are is known by their hashes.
-    let count = info.size_bytes.div_ceil(info.piece_len.into()) as usize;
-    info.pieces_v2 = vec![Sha256Digest::default(); count];
-    let digests = check::digests(files, info, watch)?;
-    if info.version.has_v1() {
-        let v1 = digests.iter().map(|digests| digests.v1);
-        info.pieces = v1.map(|v1| v1.expect("a hybrid has both")).collect();
-    }
-    let v2 = digests.iter().map(|digests| digests.v2);
-    info.pieces_v2 = v2.map(|v2| v2.expect("every piece has a tree")).collect();
+/// Gives each file the root of its tree, which follows from its pieces.
+fn plant(info: &mut Info) {
     let piece_layer = (info.piece_len / merkle::BLOCK_LEN).trailing_zeros();
     for index in 0..info.files.len() {
         let file = &info.files[index];
@@ -337,7 +335,6 @@ fn hash_trees(files: &Files, info: &mut Info, watch: &Watch) -> Result<(), Creat
             }
         });
     }
-    Ok(())
 }
 
 impl Survey {

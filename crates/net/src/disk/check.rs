@@ -1,28 +1,51 @@
 //! Hashing what is there, on all cores: for `create`, and for the check before a session.
 //!
-//! Each thread takes the next piece, reads it in calls of [`CALL_BYTES_MAX`] into a buffer that
-//! stays in its cache, and hashes it. Memory is one such buffer a thread, whatever the piece length.
+//! Each thread takes a group of neighbouring pieces, reads a stretch of each in turn into a buffer that
+//! stays in its cache, and hashes all of them at once (`skep_hash::lanes`):
+//!
+//! ```text
+//! piece 0   ▓▓▓▒░░░░░░░░   ▓ hashed   ▒ this step's stretch   ░ still to be read
+//! piece 1   ▓▓▓▒░░░░░░░░
+//!   ...
+//! piece 15  ▓▓▓▒░░░░░░░░
+//! ```
+//!
+//! Memory is that buffer, [`BUF_BYTES`] and a little, a thread, whatever the piece length. Files are not
+//! mapped: that would save the copy, and kill us when one is cut short under our eyes (`SIGBUS`).
 
-use std::{
-    collections::HashMap,
-    num::NonZero,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use skep_hash::{Sha1, Sha1Digest};
+use skep_hash::lanes::Engine;
 use skep_wire::{Bitfield, PieceIndex, metainfo::Info, piece::BLOCK_LEN};
 
 use super::{
     DiskError,
-    files::{CALL_BYTES_MAX, Files},
-    judge::{self, Digests, Finding, Hashing, Pieces as _, Stretch},
+    files::Files,
+    judge::{self, Digests, Finding, Hashing, Pieces, Stretch},
 };
+
+/// What the stretches of a group take together: half of a second-level cache of 1 MiB, into which they are
+/// copied by the kernel and from which they are hashed.
+const BUF_BYTES: u32 = 512 * 1024;
+
+/// The longest stretch, of groups of a piece or two: as many blocks as a [`Stretch`] can name.
+const STRETCH_MAX: u32 = 16 * BLOCK_LEN;
+
+/// Pieces that a group has at most. With more, calls for short stretches would cost more than lanes gain.
+const GROUP_MAX: u32 = 16;
+
+/// Between the stretches of two pieces in the buffer. If they lay a power of two apart, all lanes would
+/// want the same few sets of the first-level cache, which costs a tenth of the speed.
+const SKEW_BYTES: u32 = 64;
+
+/// How far ahead the disk is asked to read, in each piece.
+const AHEAD: u32 = 1 << 20;
 
 /// How the caller follows a long check, and ends it.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// Bytes hashed or found missing so far.
-    pub bytes_done: std::sync::atomic::AtomicU64,
+    pub bytes_done: AtomicU64,
     /// Set to end early, with [`DiskError::Interrupted`].
     pub stop: AtomicBool,
 }
@@ -31,72 +54,6 @@ impl Watch {
     fn add(&self, bytes: u32) {
         self.bytes_done.fetch_add(bytes.into(), Ordering::Relaxed);
     }
-}
-
-/// What to do where a file is missing or short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// The piece has no digest.
-    IsNoDigest,
-    /// It is an error.
-    IsError,
-}
-
-/// Returns the digest of every piece of the content, `None` where bytes are missing.
-///
-/// # Errors
-///
-/// [`DiskError`] of the first file that cannot be read.
-pub fn hash_pieces(
-    files: &Files,
-    piece_len: u32,
-    missing: Missing,
-    watch: &Watch,
-) -> Result<Vec<Option<Sha1Digest>>, DiskError> {
-    let size = files.layout().size_bytes();
-    let count = size.div_ceil(u64::from(piece_len.max(1))) as u32;
-    let next = AtomicU32::new(0);
-    let work = || -> Result<Vec<(u32, Option<Sha1Digest>)>, DiskError> {
-        let mut files = files.again(files.access());
-        let mut buf = vec![0; CALL_BYTES_MAX.min(piece_len as usize)];
-        let mut found = Vec::new();
-        loop {
-            let piece = next.fetch_add(1, Ordering::Relaxed);
-            if piece >= count {
-                return Ok(found);
-            }
-            let offset = u64::from(piece) * u64::from(piece_len);
-            let len = (size - offset).min(u64::from(piece_len));
-            let digest = hash_range(&mut files, offset, len, &mut buf, missing, watch)
-                .inspect_err(|_| watch.stop.store(true, Ordering::Relaxed))?;
-            found.push((piece, digest));
-        }
-    };
-    let mut digests = vec![None; count as usize];
-    let mut failed = None;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads().min(count as usize))
-            .map(|_| scope.spawn(work))
-            .collect();
-        for thread in threads {
-            match thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            {
-                Ok(found) => {
-                    for (piece, digest) in found {
-                        digests[piece as usize] = digest;
-                    }
-                }
-                // The thread that met the trouble says what it was; the others were interrupted.
-                Err(error) if matches!(failed, None | Some(DiskError::Interrupted)) => {
-                    failed = Some(error);
-                }
-                Err(_) => {}
-            }
-        }
-    });
-    failed.map_or(Ok(digests), Err)
 }
 
 /// What a check found.
@@ -110,8 +67,7 @@ pub struct Found {
 }
 
 /// Finds out which pieces of the torrent, or of `only`, if that is given, are there with their right
-/// hashes. Each thread takes [`GROUP`] neighbouring pieces and hashes a stretch of each in turn, all at
-/// once; its memory is 1 MiB, whatever the piece length.
+/// hashes.
 ///
 /// # Errors
 ///
@@ -168,8 +124,8 @@ fn in_groups<T: Send>(
     each: impl Fn(&mut GroupCheck<'_>, &[PieceIndex]) -> Result<Vec<(PieceIndex, T)>, DiskError> + Sync,
 ) -> Result<Vec<(PieceIndex, T)>, DiskError> {
     let count = info.piece_count();
-    let threads = threads().min(count as usize).max(1);
-    let group = count.div_ceil(threads as u32).clamp(1, GROUP);
+    let lanes = (Engine::best().lanes() as u32).min(GROUP_MAX);
+    let (threads, group) = shares(count, threads(), lanes);
     let next = AtomicU32::new(0);
     let work = || -> Result<Vec<(PieceIndex, T)>, DiskError> {
         let mut group_check = GroupCheck::new(files.again(files.access()), info, watch);
@@ -214,22 +170,41 @@ fn in_groups<T: Send>(
     failed.map_or(Ok(found), Err)
 }
 
-/// How many pieces are hashed in step.
-const GROUP: u32 = 16;
+/// How many of `threads` take how many of `count` pieces at once, so that lanes are full and no thread has
+/// work left when the others have none: each takes equally often, equally many.
+fn shares(count: u32, threads: u32, lanes: u32) -> (u32, u32) {
+    let times = count.div_ceil(threads * lanes).max(1);
+    let group = count.div_ceil(threads * times).max(1);
+    (count.div_ceil(group).min(threads), group)
+}
 
-/// How much of each of them is read before all are hashed. The stretches of a group fit into the
-/// second-level cache together.
-const STRETCH: u32 = 4 * BLOCK_LEN;
+/// As many threads as there are cores, and two at least: one reads while the other hashes.
+fn threads() -> u32 {
+    std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2) as u32)
+}
 
-/// How far ahead the disk is asked to read, in each piece.
-const AHEAD: u32 = 1 << 20;
-
-/// Checks groups of pieces on one thread.
+/// Hashes groups of pieces on one thread.
 struct GroupCheck<'a> {
     files: Files,
     info: &'a Info,
     watch: &'a Watch,
     buf: Vec<u8>,
+}
+
+/// The pieces of a group.
+struct Group {
+    pieces: Vec<PieceIndex>,
+    /// The state of each.
+    hashing: Vec<Hashing>,
+    /// The first stretch of each that is not there, offset and length in the piece space.
+    gone: Vec<Option<(u64, u32)>>,
+}
+
+impl Pieces for Group {
+    fn piece(&mut self, piece: PieceIndex) -> &mut Hashing {
+        let at = self.pieces.iter().position(|&one| one == piece);
+        &mut self.hashing[at.expect("only pieces of the group are hashed")]
+    }
 }
 
 impl<'a> GroupCheck<'a> {
@@ -238,140 +213,97 @@ impl<'a> GroupCheck<'a> {
             files,
             info,
             watch,
-            buf: vec![0; (STRETCH * GROUP) as usize],
+            buf: vec![0; (BUF_BYTES + GROUP_MAX * SKEW_BYTES) as usize],
         }
     }
 
     /// Judges the pieces that are there; those that are not are left out.
     fn check(&mut self, pieces: &[PieceIndex]) -> Result<Vec<(PieceIndex, Finding)>, DiskError> {
-        let read = self.read(pieces)?;
-        let mut hashing = read.hashing;
-        let mut found = Vec::with_capacity(read.left.len());
-        for piece in read.left {
-            let finding = hashing
-                .piece(piece)
-                .judge(self.info, piece, &mut self.files)?;
-            found.push((piece, finding));
+        let mut group = self.read(pieces)?;
+        let mut found = Vec::with_capacity(pieces.len());
+        for (n, &piece) in pieces.iter().enumerate() {
+            if group.gone[n].is_none() {
+                let finding = group.hashing[n].judge(self.info, piece, &mut self.files)?;
+                found.push((piece, finding));
+            }
         }
         Ok(found)
     }
 
     /// Hashes the pieces, all of which must be there.
     fn hash(&mut self, pieces: &[PieceIndex]) -> Result<Vec<(PieceIndex, Digests)>, DiskError> {
-        let read = self.read(pieces)?;
-        if let Some((offset, len)) = read.gone {
-            return Err(ended(&self.files, offset, len));
-        }
-        let mut hashing = read.hashing;
-        let mut found = Vec::with_capacity(read.left.len());
-        for piece in read.left {
-            let digests = hashing
-                .piece(piece)
-                .digests(self.info, piece, &mut self.files)?;
+        let mut group = self.read(pieces)?;
+        let mut found = Vec::with_capacity(pieces.len());
+        for (n, &piece) in pieces.iter().enumerate() {
+            if let Some((offset, len)) = group.gone[n] {
+                return Err(ended(&self.files, offset, len.into()));
+            }
+            let digests = group.hashing[n].digests(self.info, piece, &mut self.files)?;
             found.push((piece, digests));
         }
         Ok(found)
     }
 
-    fn read(&mut self, pieces: &[PieceIndex]) -> Result<Read, DiskError> {
-        let info = self.info;
-        let mut hashing: HashMap<PieceIndex, Hashing> = HashMap::new();
-        let mut left = pieces.to_vec();
-        let mut missing = None;
-        for begin in (0..info.piece_len).step_by(STRETCH as usize) {
-            if begin % AHEAD == 0 {
-                for &piece in &left {
-                    let from = judge::start_of(info, piece) + u64::from(begin);
-                    let len = info.piece_size(piece).saturating_sub(begin).min(2 * AHEAD);
-                    self.files.read_ahead(from, len.into());
-                }
+    fn read(&mut self, pieces: &[PieceIndex]) -> Result<Group, DiskError> {
+        let mut group = Group {
+            pieces: pieces.to_vec(),
+            hashing: pieces.iter().map(|_| Hashing::default()).collect(),
+            gone: vec![None; pieces.len()],
+        };
+        let blocks = BUF_BYTES / BLOCK_LEN / (pieces.len() as u32).max(1);
+        let stretch = (blocks * BLOCK_LEN).clamp(BLOCK_LEN, STRETCH_MAX);
+        let longest = pieces.iter().map(|&piece| self.info.piece_size(piece));
+        let mut asked = 0;
+        for begin in (0..longest.max().unwrap_or(0)).step_by(stretch as usize) {
+            if begin >= asked {
+                self.read_ahead(pieces, begin);
+                asked = begin + AHEAD;
             }
-            let mut stretches = Vec::new();
-            let mut gone = Vec::new();
-            for (&piece, buf) in left.iter().zip(self.buf.chunks_mut(STRETCH as usize)) {
-                if self.watch.stop.load(Ordering::Relaxed) {
-                    return Err(DiskError::Interrupted);
-                }
-                let rest = info.piece_size(piece).saturating_sub(begin);
-                let bytes = &mut buf[..rest.min(STRETCH) as usize];
-                if bytes.is_empty() {
-                    continue;
-                }
-                let from = judge::start_of(info, piece) + u64::from(begin);
-                if self.files.read_at(from, bytes)? {
-                    self.watch.add(bytes.len() as u32);
-                    let there = u16::MAX;
-                    stretches.push(Stretch {
-                        piece,
-                        begin,
-                        bytes,
-                        there,
-                    });
-                } else {
-                    self.watch.add(rest);
-                    missing = missing.or(Some((from, bytes.len() as u64)));
-                    gone.push(piece);
-                }
-            }
-            if stretches.is_empty() && gone.is_empty() {
-                break;
-            }
-            judge::hash_in_step(info, &mut hashing, &stretches);
-            left.retain(|piece| !gone.contains(piece));
+            self.step(&mut group, begin, stretch)?;
         }
-        Ok(Read {
-            hashing,
-            left,
-            gone: missing,
-        })
+        Ok(group)
     }
-}
 
-/// What was read of a group of pieces.
-struct Read {
-    hashing: HashMap<PieceIndex, Hashing>,
-    /// The pieces all of which was there.
-    left: Vec<PieceIndex>,
-    /// The first stretch that was not, offset and length in the piece space.
-    gone: Option<(u64, u64)>,
-}
+    /// Asks for what follows in each piece, so that the disk is at work while we are.
+    fn read_ahead(&mut self, pieces: &[PieceIndex], begin: u32) {
+        for &piece in pieces {
+            let from = judge::start_of(self.info, piece) + u64::from(begin);
+            let rest = self.info.piece_size(piece).saturating_sub(begin);
+            self.files.read_ahead(from, rest.min(2 * AHEAD).into());
+        }
+    }
 
-/// As many threads as there are cores, and two at least: one reads while the other hashes.
-fn threads() -> usize {
-    std::thread::available_parallelism()
-        .map_or(2, NonZero::get)
-        .max(2)
-}
-
-fn hash_range(
-    files: &mut Files,
-    offset: u64,
-    len: u64,
-    buf: &mut [u8],
-    missing: Missing,
-    watch: &Watch,
-) -> Result<Option<Sha1Digest>, DiskError> {
-    let mut hash = Sha1::new();
-    let mut done = 0;
-    while done < len {
-        if watch.stop.load(Ordering::Relaxed) {
+    /// Reads and hashes what lies from `begin` on in each piece, `stretch` bytes at most.
+    fn step(&mut self, group: &mut Group, begin: u32, stretch: u32) -> Result<(), DiskError> {
+        if self.watch.stop.load(Ordering::Relaxed) {
             return Err(DiskError::Interrupted);
         }
-        let part = &mut buf[..(len - done).min(CALL_BYTES_MAX as u64) as usize];
-        if !files.read_at(offset + done, part)? {
-            watch.bytes_done.fetch_add(len - done, Ordering::Relaxed);
-            return match missing {
-                Missing::IsNoDigest => Ok(None),
-                Missing::IsError => Err(ended(files, offset + done, part.len() as u64)),
-            };
+        let mut stretches = Vec::with_capacity(group.pieces.len());
+        let slots = self.buf.chunks_mut((stretch + SKEW_BYTES) as usize);
+        for ((&piece, gone), slot) in group.pieces.iter().zip(&mut group.gone).zip(slots) {
+            let rest = self.info.piece_size(piece).saturating_sub(begin);
+            if rest == 0 || gone.is_some() {
+                continue;
+            }
+            let len = rest.min(stretch);
+            let bytes = &mut slot[..len as usize];
+            let from = judge::start_of(self.info, piece) + u64::from(begin);
+            if self.files.read_at(from, bytes)? {
+                stretches.push(Stretch {
+                    piece,
+                    begin,
+                    bytes,
+                    there: u16::MAX,
+                });
+                self.watch.add(len);
+            } else {
+                *gone = Some((from, len));
+                self.watch.add(rest);
+            }
         }
-        hash.update(part);
-        done += part.len() as u64;
-        watch
-            .bytes_done
-            .fetch_add(part.len() as u64, Ordering::Relaxed);
+        judge::hash_in_step(self.info, group, &stretches);
+        Ok(())
     }
-    Ok(Some(hash.finish()))
 }
 
 /// The error for content that ended: names the file that is too short or gone.
@@ -409,3 +341,6 @@ fn ended(files: &Files, offset: u64, len: u64) -> DiskError {
         expected: layout.files()[span.file].len,
     }
 }
+
+#[cfg(test)]
+mod tests;
