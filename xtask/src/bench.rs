@@ -20,6 +20,7 @@ const BENCHES: &[(&str, &[&str])] = &[
     ("transfer", &["$PY", "h2_transfer.py", "all", "all", "REPS"]),
     ("swarm", &["$PY", "h4_swarm.py", "all", "8", "REPS"]),
     ("ledger", &["$PY", "h9_ledger.py", "REPS"]),
+    ("hash", &["$SKEP_HASH", "REPS"]),
 ];
 
 /// Seeder and leecher, without --all: of the peers that interoperation tests install anyway.
@@ -64,17 +65,17 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     {
         bail!("no bench is called {unknown}");
     }
-    shell::run(shell::cargo(&["build", "--release", "--package", "skep"]))?;
-    shell::run(shell::cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "skep-net",
-        "--example",
-        "ledger-appends",
-    ]))?;
-    let install = ["bench/peers/install.sh", "bench"];
-    shell::run(shell::command("bash", &install[..if all { 2 } else { 1 }]))?;
+    let release = ["build", "--release", "--package"];
+    let examples = ["--example", "ledger-appends", "--example", "hash-lanes"];
+    shell::run(shell::cargo(
+        &[&release[..], &["skep-net"], &examples].concat(),
+    ))?;
+    // Hashing is compared with itself.
+    if names.is_empty() || names.iter().any(|name| *name != "hash") {
+        shell::run(shell::cargo(&[&release[..], &["skep"]].concat()))?;
+        let install = ["bench/peers/install.sh", "bench"];
+        shell::run(shell::command("bash", &install[..if all { 2 } else { 1 }]))?;
+    }
     let keep = value("--keep").unwrap_or_else(|| "target/bench.jsonl".into());
     let keep = shell::root().join(keep);
     let start = fs::metadata(&keep).map_or(0, |meta| meta.len());
@@ -108,6 +109,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             .env(
                 "SKEP_LEDGER",
                 shell::root().join("target/release/examples/ledger-appends"),
+            )
+            .env(
+                "SKEP_HASH",
+                shell::root().join("target/release/examples/hash-lanes"),
             )
             .stdout(out)
             .stderr(Stdio::inherit());
