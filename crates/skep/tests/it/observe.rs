@@ -34,8 +34,19 @@ fn a_closed_terminal_ends_the_run_with_nothing_lost_unless_it_is_to_be_outlived(
             .expect("kill runs");
         assert!(sent.success());
     };
+    let program = |by: &[&str], case: &Case| {
+        let mut command = Command::new(by[0]);
+        command
+            .current_dir(case.dir.path())
+            .args(&by[1..])
+            .arg(env!("CARGO_BIN_EXE_skep"))
+            .stdin(Stdio::null());
+        command
+    };
     let case = Case::new("127.0.74");
-    let mut observer = case.observe(&[]);
+    // Whoever runs the tests may have made SIGHUP ignored.
+    let default = program(&["env", "--default-signal=HUP"], &case);
+    let mut observer = case.observe_by(default, &[]);
     case.wait_for_bytes(&mut observer);
     hang_up(&observer);
     let ended = wait_within(observer, 20);
@@ -43,11 +54,7 @@ fn a_closed_terminal_ends_the_run_with_nothing_lost_unless_it_is_to_be_outlived(
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(said.contains("1 delivered a verified piece"), "{said}");
 
-    let mut nohup = Command::new("nohup");
-    nohup
-        .current_dir(case.dir.path())
-        .arg(env!("CARGO_BIN_EXE_skep"))
-        .stdin(Stdio::null());
+    let nohup = program(&["nohup"], &case);
     let mut outlives = case.observe_by(nohup, &[]);
     case.wait_for_bytes(&mut outlives);
     hang_up(&outlives);
