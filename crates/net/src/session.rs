@@ -452,7 +452,9 @@ pub enum SessionError {
 }
 
 impl Session {
-    /// Binds the listening socket and starts the session's thread.
+    /// Binds the listening socket and starts the session's thread. Peers can connect from now on: who
+    /// does so while the content is being checked waits for its handshake until that is done, and the
+    /// trackers are told of us only then.
     ///
     /// # Errors
     ///

@@ -1,6 +1,8 @@
 //! Sessions over real sockets on loopback: what is shared arrives, byte for byte, whatever lies in
 //! the way.
 
+#[path = "session/hostile.rs"]
+mod hostile;
 #[path = "session/support.rs"]
 mod support;
 

@@ -44,7 +44,7 @@ use crate::{
     rate::Bucket,
 };
 
-/// How many connections may wait to be accepted.
+/// How many connections may wait to be accepted: also while the content is being checked.
 const BACKLOG: i32 = 256;
 
 /// How often counts are refreshed and conditions looked at.

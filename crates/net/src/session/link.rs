@@ -148,6 +148,15 @@ impl Link {
             if reads >= READS_PER_TURN {
                 return Next::Again;
             }
+            let out = core.world.lines.get(&self.peer).map(|line| &line.out);
+            if out.is_some_and(Outbox::is_too_long) {
+                core.end(self.peer);
+                continue;
+            }
+            if out.is_some_and(Outbox::is_long) {
+                let interest = wants_write.then_some(Interest::WRITABLE);
+                return Next::Wait { interest, until };
+            }
             let now = core.world.clock.now();
             if let Some(at) = core.world.download.wait_until(now) {
                 until = Some(until.map_or(at, |until| until.min(at)));

@@ -24,11 +24,21 @@ const GATHER_BYTES_MAX: usize = 16 * 1024;
 /// What is copied at once where the kernel does not send from that file system itself.
 const COPY_BYTES: usize = 16 * 1024;
 
-/// What waits to be sent on one connection. Its length is limited by the machine: requests by their
-/// windows, blocks by the upload window.
+/// Who leaves more bytes of messages waiting than this is not read until some have left: a peer that
+/// asks, takes back and never reads would otherwise fill our memory with refusals. More than the largest
+/// set of pieces, and what a peer that reads slowly has waiting in any case.
+const UNREAD_BYTES_MAX: usize = 256 * 1024;
+
+/// Whom more waits for than this is let go: `have` messages come of themselves, however little it reads.
+const WAITING_BYTES_MAX: usize = 1024 * 1024;
+
+/// What waits to be sent on one connection. Requests are limited by their windows, blocks by the upload
+/// window, all else by [`UNREAD_BYTES_MAX`] and [`WAITING_BYTES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Item>,
+    /// Bytes of messages that wait.
+    waiting: usize,
     /// Bytes that were ever queued, and that ever left.
     queued: u64,
     sent: u64,
@@ -90,6 +100,7 @@ impl Outbox {
     pub(super) fn push_bytes(&mut self, bytes: Vec<u8>, piece_count: u32) {
         self.mark_messages(&bytes, piece_count);
         self.queued += bytes.len() as u64;
+        self.waiting += bytes.len();
         if let Some(Item::Bytes { bytes: last, .. }) = self.queue.back_mut()
             && last.len() + bytes.len() <= GATHER_BYTES_MAX
         {
@@ -134,6 +145,16 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// Whether so much waits that the peer is not to be read.
+    pub(super) fn is_long(&self) -> bool {
+        self.waiting > UNREAD_BYTES_MAX
+    }
+
+    /// Whether so much waits that the connection is to end.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.waiting > WAITING_BYTES_MAX
+    }
+
     /// Sends what the socket and the limit allow.
     pub(super) fn flush(
         &mut self,
@@ -154,6 +175,7 @@ impl Outbox {
                     let result = send(stream, &bytes[*sent..], follows);
                     if let Ok(n) = result {
                         *sent += n;
+                        self.waiting -= n;
                     }
                     (result, *sent == bytes.len())
                 }
@@ -337,6 +359,49 @@ mod tests {
     };
 
     use super::*;
+
+    /// A socket whose other end reads nothing: refusals pile up to the one limit, `have` messages to the
+    /// other; once all has left, nothing waits.
+    #[tokio::test]
+    async fn what_waits_for_a_peer_that_does_not_read_is_counted() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("bound");
+        let addr = listener.local_addr().expect("bound");
+        let (ours, theirs) = tokio::join!(TcpStream::connect(addr), listener.accept());
+        let (ours, (mut theirs, _)) = (ours.expect("connected"), theirs.expect("accepted"));
+        let layout = crate::disk::layout::Layout::new([(vec!["t".to_owned()], 1)]);
+        let place = crate::session::Place::Under("nowhere".into());
+        let access = crate::disk::files::Access::Read;
+        let mut files = Files::new(std::sync::Arc::new(layout), &place, "t", access);
+        let mut limit = Bucket::new(None, Moment::ZERO);
+        let mut out = Outbox::default();
+        let have = Message::Have(PieceIndex(7)).to_bytes();
+        let mut pushed = 0;
+        let mut long_at = None;
+        while !out.is_too_long() {
+            out.push_bytes(have.clone(), 9);
+            pushed += have.len();
+            out.flush(&ours, &mut files, 1, &mut limit, Moment::ZERO);
+            while out.next_mark().is_some() {}
+            if out.is_long() {
+                long_at.get_or_insert(pushed);
+            }
+        }
+        let between = pushed - long_at.expect("that limit is lower");
+        assert!(between.abs_diff(WAITING_BYTES_MAX - UNREAD_BYTES_MAX) <= have.len());
+        assert!(out.queue.len() <= WAITING_BYTES_MAX / (GATHER_BYTES_MAX / 2) + 1);
+
+        let reader =
+            tokio::spawn(async move { tokio::io::copy(&mut theirs, &mut tokio::io::sink()).await });
+        while !out.is_empty() {
+            ours.writable().await.expect("writable");
+            out.flush(&ours, &mut files, 1, &mut limit, Moment::ZERO);
+        }
+        drop(ours);
+        let read = reader.await.expect("ran").expect("read");
+        assert_eq!(read, pushed as u64);
+        assert!(out.is_empty() && out.waiting == 0 && !out.is_long());
+    }
 
     #[test]
     fn what_we_say_is_noted_when_its_last_byte_leaves() {
