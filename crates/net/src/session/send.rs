@@ -202,7 +202,14 @@ impl Outbox {
                         + u64::from(block.begin)
                         + done as u64;
                     let left = block.len as usize - done;
-                    let result = match send_content(stream, files, piece_len, offset, left as u64) {
+                    let result = match send_content(
+                        stream,
+                        files,
+                        piece_len,
+                        offset,
+                        left as u64,
+                        follows,
+                    ) {
                         Ok(result) => result,
                         Err(error) => return Flushed::Unreadable(error),
                     };
@@ -294,14 +301,17 @@ fn send(stream: &TcpStream, bytes: &[u8], more_follows: bool) -> io::Result<usiz
     })
 }
 
-/// Sends content from `offset` on. The outer error says that the content is not there.
+/// Sends content from `offset` on; `follows` says whether something is to leave behind it, for which the
+/// kernel may wait. The outer error says that the content is not there.
 fn send_content(
     stream: &TcpStream,
     files: &mut Files,
     piece_len: u32,
     offset: u64,
     len: u64,
+    follows: bool,
 ) -> Result<io::Result<usize>, Option<DiskError>> {
+    let more_than = |part: usize| follows || (part as u64) < len;
     let layout = files.layout();
     let span = layout.spans(offset, len).next();
     let zeroes = match span {
@@ -313,8 +323,8 @@ fn send_content(
         }
     };
     if let Some(len) = zeroes {
-        let zeroes = [0; COPY_BYTES];
-        return Ok(send(stream, &zeroes[..COPY_BYTES.min(len as usize)], true));
+        let part = COPY_BYTES.min(len as usize);
+        return Ok(send(stream, &[0; COPY_BYTES][..part], more_than(part)));
     }
     let span = span.ok_or(None)?;
     let file = files.readable(span.file).map_err(Some)?.ok_or(None)?;
@@ -337,7 +347,8 @@ fn send_content(
             if !files.read_at(offset, part).map_err(Some)? {
                 return Err(None);
             }
-            Ok(send(stream, part, true))
+            let more = more_than(part.len());
+            Ok(send(stream, part, more))
         }
         sent => Ok(sent),
     }
