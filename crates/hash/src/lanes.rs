@@ -24,13 +24,10 @@ mod schedule;
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
 
-use std::iter;
-
 use crate::{Sha1, Sha1Digest, Sha256, Sha256Digest};
 use engine::Code;
 pub use engine::Engine;
 use schedule::Job;
-use sealed::Compress as _;
 
 /// Lanes of the widest code.
 const LANES_MAX: usize = 16;
@@ -213,21 +210,13 @@ impl Engine {
     pub fn sha256_pairs(self, pairs: &[[Sha256Digest; 2]]) -> Vec<Sha256Digest> {
         let mut digests = Vec::with_capacity(pairs.len());
         let (end, _) = padded(&[], 64);
-        for pairs in pairs.chunks(MESSAGES_AT_ONCE) {
-            let messages: Vec<_> = pairs
-                .iter()
-                .map(|[left, right]| {
-                    let mut both = [0; 64];
-                    both[..32].copy_from_slice(&left.0);
-                    both[32..].copy_from_slice(&right.0);
-                    [both, end[0]]
-                })
-                .collect();
-            self.compress::<Sha256>(
-                iter::repeat_n(Sha256::START, pairs.len())
-                    .zip(messages.iter().map(|blocks| &blocks[..])),
-                &mut digests,
-            );
+        let mut messages = [[[0; 64], end[0]]; LANES_MAX];
+        for pairs in pairs.chunks(self.lanes()) {
+            for ([message, _], [left, right]) in messages.iter_mut().zip(pairs) {
+                message[..32].copy_from_slice(&left.0);
+                message[32..].copy_from_slice(&right.0);
+            }
+            schedule::start_equal::<Sha256>(self, &messages[..pairs.len()], &mut digests);
         }
         digests
     }

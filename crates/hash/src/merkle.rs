@@ -16,7 +16,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{Sha256, Sha256Digest, sha256};
+use crate::{Sha256, Sha256Digest, lanes, sha256};
 
 /// Bytes of a block, which is what a leaf covers; the last block of a file may be shorter.
 pub const BLOCK_LEN: u32 = 16 * 1024;
@@ -90,11 +90,10 @@ pub fn layer_above(hashes: &[Sha256Digest], layer: u32, up: u32) -> Vec<Sha256Di
 
 /// Replaces a row by the row above it; an odd last hash has `pad` beside it.
 fn raise(row: &mut Vec<Sha256Digest>, pad: &Sha256Digest) {
-    for n in 0..row.len().div_ceil(2) {
-        let right = row.get(2 * n + 1).unwrap_or(pad);
-        row[n] = parent(&row[2 * n], right);
+    if !row.len().is_multiple_of(2) {
+        row.push(*pad);
     }
-    row.truncate(row.len().div_ceil(2));
+    *row = lanes::sha256_pairs(row.as_chunks().0);
 }
 
 /// How high and wide the tree of a file is, which follows from its length.

@@ -59,6 +59,37 @@ pub(super) fn run<H: Compress>(engine: Engine, jobs: &mut [Job<'_, H::State>]) {
     }
 }
 
+/// Appends the digests of messages of two blocks, the last of which is padded already; as many as the
+/// engine has lanes at most. They all begin and end together, so that no state is copied.
+pub(super) fn start_equal<H: Compress>(
+    engine: Engine,
+    messages: &[[[u8; 64]; 2]],
+    digests: &mut Vec<H::Digest>,
+) {
+    let Some(code) = H::code(engine, messages.len()) else {
+        digests.extend(messages.iter().map(|blocks| {
+            let mut state = H::START;
+            H::compress(&mut state, blocks);
+            H::digest(&state)
+        }));
+        return;
+    };
+    let mut rows = H::ROWS;
+    for (row, word) in rows.as_mut().iter_mut().zip(H::START.as_ref()) {
+        row.fill(*word);
+    }
+    let mut blocks: [&[[u8; 64]]; LANES_MAX] = [&messages[0]; LANES_MAX];
+    for (lane, message) in blocks.iter_mut().zip(messages) {
+        *lane = message;
+    }
+    H::run(code, messages.len(), &mut rows, &blocks, 2);
+    for lane in 0..messages.len() {
+        let mut state = H::START;
+        leave::<H>(&mut rows, lane, &mut state);
+        digests.push(H::digest(&state));
+    }
+}
+
 fn enter<H: Compress>(rows: &mut H::Rows, lane: usize, state: &H::State) {
     for (row, word) in rows.as_mut().iter_mut().zip(state.as_ref()) {
         row[lane] = *word;
