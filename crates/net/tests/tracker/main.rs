@@ -108,7 +108,7 @@ async fn announced(client: &mut TrackerClient) -> (AnnounceEvent, Vec<SocketAddr
 }
 
 async fn next(client: &mut TrackerClient) -> Event {
-    let event = tokio::time::timeout(Duration::from_secs(10), client.next_event());
+    let event = tokio::time::timeout(Duration::from_secs(120), client.next_event());
     event
         .await
         .expect("an event within 10 s")
@@ -232,7 +232,7 @@ async fn datagrams_that_arrive_joined_are_answered_each() {
     state.try_send((&socket).into(), &transmit).unwrap();
     for transaction in 0..count {
         let mut reply = [0; 64];
-        let receive = tokio::time::timeout(Duration::from_secs(10), socket.recv(&mut reply));
+        let receive = tokio::time::timeout(Duration::from_secs(120), socket.recv(&mut reply));
         assert_eq!(receive.await.unwrap().unwrap(), 16);
         assert_eq!(reply[4..8], transaction.to_be_bytes());
     }
@@ -251,7 +251,7 @@ fn connect(transaction: u32) -> Vec<u8> {
 async fn exchange(socket: &UdpSocket, tracker: SocketAddr, request: &[u8]) -> Vec<u8> {
     socket.send_to(request, tracker).await.unwrap();
     let mut reply = vec![0; 2_048];
-    let receive = tokio::time::timeout(Duration::from_secs(10), socket.recv_from(&mut reply));
+    let receive = tokio::time::timeout(Duration::from_secs(120), socket.recv_from(&mut reply));
     let (len, from) = receive.await.expect("an answer within 10 s").unwrap();
     assert_eq!(from, tracker);
     reply.truncate(len);
@@ -324,6 +324,6 @@ async fn dead_tracker_is_a_failure_and_stopping_is_quick() {
     said.sort();
     assert_eq!(said[0], (0, "no connection: refused".to_owned()));
     assert_eq!(said[1], (1, "name has no usable address".to_owned()));
-    let stopping = tokio::time::timeout(Duration::from_secs(2), client.stopped());
+    let stopping = tokio::time::timeout(Duration::from_secs(4), client.stopped());
     stopping.await.expect("there is nobody to take leave of");
 }

@@ -151,7 +151,8 @@ impl Book {
         let secs = match outcome {
             Outcome::Failed => {
                 known.failures = known.failures.saturating_add(1);
-                (BACKOFF_SECS << known.failures.min(10)).min(BACKOFF_SECS_MAX)
+                let doublings = known.failures.saturating_sub(1).min(10);
+                (BACKOFF_SECS << doublings).min(BACKOFF_SECS_MAX)
             }
             Outcome::Ended => {
                 known.failures = 0;
@@ -217,7 +218,7 @@ mod tests {
         let mut book = Book::default();
         book.add(addr(1), Source::Pex, Name::First, Moment::ZERO);
         let mut at = 0;
-        for wait in [30, 60, 120, 240, 480] {
+        for wait in [15, 30, 60, 120, 240] {
             assert_eq!(taken(&mut book, at), Some(addr(1)));
             assert_eq!(taken(&mut book, at), None, "it is being tried");
             book.release(addr(1), Outcome::Failed, Moment::from_secs(at));

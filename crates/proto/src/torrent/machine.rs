@@ -1,8 +1,9 @@
 //! The torrent machine: what the driver calls, and how calls become actions.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -157,21 +158,49 @@ impl Torrent {
     /// A connection came in. `None`: it is not wanted (too many, or banned) and is to be closed.
     /// The driver that serves several torrents has read the handshake's info-hash already; all
     /// bytes, the handshake's included, are then given to [`Torrent::handle_bytes`].
+    ///
+    /// Where there is no room, a connection that came earlier and has not shaken hands makes it: who
+    /// connects and says nothing must not keep others out.
     pub fn handle_incoming(&mut self, remote: SocketAddr, now: Moment) -> Option<PeerKey> {
+        if self.closing || self.book.is_banned(remote.ip()) {
+            return None;
+        }
         let of_ip = self
             .peers
             .values()
-            .filter(|peer| peer.addr.ip() == remote.ip())
-            .count();
-        let full = self.peers.len() + self.connecting.len() >= self.peers_max();
-        let banned = self.book.is_banned(remote.ip());
-        if self.closing || full || of_ip >= PEERS_PER_IP_MAX || banned {
-            return None;
+            .filter(|peer| peer.addr.ip() == remote.ip());
+        let displaced = if of_ip.count() >= PEERS_PER_IP_MAX {
+            Some(self.oldest_unopened(remote.ip())?)
+        } else if self.peers.len() + self.connecting.len() >= self.peers_max() {
+            Some(self.oldest_unopened_of_most()?)
+        } else {
+            None
+        };
+        if let Some(displaced) = displaced {
+            self.close_peer(displaced, now);
         }
         let peer = self.new_key();
         let conn = PeerConn::new(self.peer_config(remote, None), now);
         self.peers.insert(peer, Peer::new(conn, remote, false, now));
+        self.settle(now);
         Some(peer)
+    }
+
+    /// The oldest of the address's connections that came in and have not shaken hands.
+    fn oldest_unopened(&self, ip: IpAddr) -> Option<PeerKey> {
+        let mut unopened = self.peers.iter().filter(|(_, peer)| peer.is_unopened());
+        unopened.find_map(|(&key, peer)| (peer.addr.ip() == ip).then_some(key))
+    }
+
+    /// The oldest of the connections that came in and have not shaken hands, of the address with the
+    /// most of them.
+    fn oldest_unopened_of_most(&self) -> Option<PeerKey> {
+        let mut of_ip = BTreeMap::<IpAddr, (usize, Reverse<PeerKey>)>::new();
+        for (&key, peer) in self.peers.iter().filter(|(_, peer)| peer.is_unopened()) {
+            let entry = of_ip.entry(peer.addr.ip());
+            entry.or_insert((0, Reverse(key))).0 += 1;
+        }
+        of_ip.into_values().max().map(|(_, Reverse(oldest))| oldest)
     }
 
     /// Feeds message bytes of a connection, as [`crate::peer::PeerConn::handle_bytes`].

@@ -93,6 +93,11 @@ impl Peer {
         }
     }
 
+    /// Whether it came in and has not shaken hands.
+    pub(super) fn is_unopened(&self) -> bool {
+        !self.outgoing && self.opened_at.is_none() && !self.conn.is_closed()
+    }
+
     /// Whether it claims every piece.
     pub(super) fn claims_all(&self) -> bool {
         self.conn.peer_pieces().0.is_full()

@@ -16,27 +16,84 @@ use skep_wire::{
 
 use crate::rig::{Rig, addr, config, handshake, peer_id, set};
 
+/// Who shakes hands and then asks for nothing keeps the connection: nobody is pushed out by a newcomer.
 #[test]
 fn connections_are_bounded_by_us_whatever_the_configuration_says() {
-    let mut setup = config(4);
-    setup.peers_max = 7;
-    let mut rig = Rig::new(setup);
-    let took = (0..100).filter(|&n| rig.torrent.handle_incoming(addr(n), rig.now).is_some());
-    assert_eq!(took.count(), 7);
-
-    let mut setup = config(4);
-    setup.peers_max = usize::MAX;
-    let mut rig = Rig::new(setup);
-    let took = (0..2_000).filter(|&n| rig.torrent.handle_incoming(addr(n), rig.now).is_some());
-    assert_eq!(took.count(), PEERS_MAX);
+    for (configured, most) in [(7, 7), (usize::MAX, PEERS_MAX)] {
+        let mut setup = config(4);
+        setup.peers_max = configured;
+        let mut rig = Rig::new(setup);
+        for n in 0..most as u16 {
+            rig.joins(n, &set(4, []));
+        }
+        assert_eq!(rig.torrent.handle_incoming(addr(5_000), rig.now), None);
+        rig.settle();
+        assert!(rig.desk.closed.is_empty());
+    }
 }
 
 #[test]
 fn connections_with_one_address_are_bounded() {
     let mut rig = Rig::new(config(4));
     let port = |n: u16| SocketAddr::from(([10, 0, 0, 1], 1000 + n));
-    let took = (0..100).filter(|&n| rig.torrent.handle_incoming(port(n), rig.now).is_some());
-    assert_eq!(took.count(), PEERS_PER_IP_MAX);
+    for n in 0..PEERS_PER_IP_MAX as u16 {
+        rig.joins_from(port(n), peer_id(n), &set(4, []));
+    }
+    assert_eq!(rig.torrent.handle_incoming(port(100), rig.now), None);
+    rig.settle();
+    assert!(rig.desk.closed.is_empty());
+}
+
+/// Hundreds of connections that say nothing come from one address, and then somebody who means it.
+#[test]
+fn the_oldest_that_has_not_shaken_hands_makes_room_for_one_of_its_address() {
+    let mut rig = Rig::new(config(4));
+    let port = |n: u16| SocketAddr::from(([10, 0, 0, 1], 1000 + n));
+    let opened = rig.joins_from(port(999), peer_id(999), &set(4, []));
+    let silent: Vec<_> = (0..200)
+        .map(|n| {
+            rig.torrent
+                .handle_incoming(port(n), rig.now)
+                .expect("it is wanted")
+        })
+        .collect();
+    rig.settle();
+    let stay = PEERS_PER_IP_MAX - 1;
+    assert_eq!(rig.desk.closed, silent[..200 - stay]);
+    let served = rig.joins_from(port(300), peer_id(300), &set(4, [0]));
+    assert_eq!(rig.desk.closed.len(), 201 - stay);
+    assert!(!rig.desk.closed.contains(&served) && !rig.desk.closed.contains(&opened));
+    assert_eq!(rig.torrent.stats(rig.now).peers, 2);
+}
+
+/// When all is full, the address with the most such connections makes room, and not who connected just
+/// now from elsewhere and has had no time to speak.
+#[test]
+fn the_address_with_the_most_silent_connections_makes_room() {
+    let mut setup = config(4);
+    setup.peers_max = 10;
+    let mut rig = Rig::new(setup);
+    let port = |n: u16| SocketAddr::from(([10, 9, 9, 9], 1000 + n));
+    let early = rig
+        .torrent
+        .handle_incoming(addr(1), rig.now)
+        .expect("it is wanted");
+    let silent: Vec<_> = (0..9)
+        .map(|n| {
+            rig.torrent
+                .handle_incoming(port(n), rig.now)
+                .expect("it is wanted")
+        })
+        .collect();
+    let late = rig
+        .torrent
+        .handle_incoming(addr(2), rig.now)
+        .expect("it is wanted");
+    rig.settle();
+    assert_eq!(rig.desk.closed, silent[..1]);
+    rig.greets(early, peer_id(1), &set(4, []));
+    rig.greets(late, peer_id(2), &set(4, []));
+    assert_eq!(rig.torrent.stats(rig.now).peers, 2);
 }
 
 #[test]

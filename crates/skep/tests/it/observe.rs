@@ -177,7 +177,7 @@ impl Case {
             .join(format!("seen/runs/{run:04}/capture.pcapng"));
         wait_until(|| std::fs::metadata(&capture).is_ok_and(|meta| meta.len() >= 17_000));
         // A little more, so that it is acknowledged, too.
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_secs(1));
     }
 
     /// What was seen, as a bundle, verifies.

@@ -58,7 +58,7 @@ pub(crate) fn line_with(child: &mut Child, text: &'static str) -> String {
             }
         }
     });
-    wait.recv_timeout(Duration::from_secs(30))
+    wait.recv_timeout(Duration::from_secs(150))
         .expect("it says so")
 }
 
@@ -72,7 +72,8 @@ pub(crate) fn interrupt(child: &Child) {
 
 /// Waits for the end of `child`; returns how it ended and what is left of its output.
 pub(crate) fn wait_within(mut child: Child, secs: u64) -> Output {
-    let until = Instant::now() + Duration::from_secs(secs);
+    // Five times slower than ours a machine may be before what is late is missing.
+    let until = Instant::now() + 5 * Duration::from_secs(secs);
     loop {
         if let Some(status) = child.try_wait().expect("it is ours") {
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -98,9 +99,9 @@ pub(crate) fn wait_within(mut child: Child, secs: u64) -> Output {
 
 /// Waits until `done` holds.
 pub(crate) fn wait_until(mut done: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(300);
     while !done() {
-        assert!(Instant::now() < until, "did not come within 60 s");
+        assert!(Instant::now() < until, "did not come within 300 s");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

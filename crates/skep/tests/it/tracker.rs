@@ -29,7 +29,7 @@ fn newcomers_are_served_though_strangers_hold_every_descriptor() {
         strangers.push(TcpStream::connect(addr).expect("a place in the queue"));
         if n % 20 == 19 {
             let mut stream = TcpStream::connect(addr).expect("a place in the queue");
-            let patience = Some(Duration::from_secs(10));
+            let patience = Some(Duration::from_secs(120));
             stream.set_read_timeout(patience).expect("settable");
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
             let mut answer = String::new();
