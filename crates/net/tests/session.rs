@@ -645,8 +645,12 @@ fn content_of_version_2_and_of_hybrids_arrives_and_is_checked() {
         config.purpose = Purpose::Get(SeedUntil::Forever);
         let first = Session::start(config).expect("started");
         let (config, _) = case.get_into("second", &[first.listen_addr()]);
-        assert!(join_within(Session::start(config).expect("started"), 30).complete);
+        let second = join_within(Session::start(config).expect("started"), 30);
+        assert!(second.complete);
         case.assert_arrived_in("second");
+        // No padding is asked for.
+        let payload = case.torrent.info.payload_bytes();
+        assert_eq!(second.stats.downloaded_bytes, payload, "{version:?}");
         first.stop();
         assert!(join_within(first, 30).complete);
         case.assert_arrived();

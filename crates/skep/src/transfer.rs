@@ -88,7 +88,7 @@ pub(crate) fn run(
     }
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
-    let bar = progress::message_bar(ctx, config.torrent.info.piece_sizes().size_bytes());
+    let bar = progress::message_bar(ctx, config.torrent.info.payload_sizes().size_bytes());
     let notes = Notes::new(bar.clone(), ctx, args.verbose);
     let trouble = Arc::new(Mutex::new(None));
     let hear = {

@@ -350,9 +350,24 @@ impl Info {
     pub fn piece_sizes(&self) -> PieceSizes {
         match self.version {
             Version::V1 | Version::Hybrid => PieceSizes::uniform(self.piece_len, self.size_bytes),
-            Version::V2 => {
+            Version::V2 => self.payload_sizes(),
+        }
+    }
+
+    /// How many bytes from the first on have to be fetched of each piece. In a hybrid they end with the
+    /// file, as in version 2: the padding that follows is zeroes, whatever a peer would send there, and no
+    /// part of the file's tree.
+    ///
+    /// # Panics
+    ///
+    /// As [`Info::piece_sizes`].
+    pub fn payload_sizes(&self) -> PieceSizes {
+        match self.version {
+            Version::V1 => PieceSizes::uniform(self.piece_len, self.size_bytes),
+            Version::V2 | Version::Hybrid => {
                 let full = u64::from(self.piece_len.max(1));
-                let short = self.files.iter().filter_map(|file| {
+                let files = self.files.iter().filter(|file| !file.padding);
+                let short = files.filter_map(|file| {
                     let last = ((file.offset + file.len) / full) as u32;
                     let rest = (file.len % full) as u32;
                     (rest > 0).then_some((PieceIndex(last), rest))

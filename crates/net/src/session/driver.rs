@@ -116,7 +116,7 @@ pub(super) fn run(
         access,
     );
     stats.send_modify(|stats| {
-        stats.size_bytes = info.piece_sizes().size_bytes();
+        stats.size_bytes = info.payload_sizes().size_bytes();
         stats.listen = Some(addr);
     });
     config
@@ -348,7 +348,8 @@ impl Running {
             None
         };
         let names = names_of(&config.torrent);
-        let mut machine = TorrentConfig::new(names, peer_id, info.piece_sizes());
+        let sizes = info.payload_sizes();
+        let mut machine = TorrentConfig::new(names, peer_id, sizes.clone());
         machine.have = have;
         machine.listen_port = Some(addr.port());
         if !addr.ip().is_unspecified() {
@@ -366,6 +367,7 @@ impl Running {
         machine.seed = seed;
         let world = World {
             torrent_file: config.torrent.clone(),
+            sizes,
             clock: config.clock,
             events: config.events.clone(),
             lines: Default::default(),
@@ -403,7 +405,7 @@ impl Running {
             config.bind,
         );
         Ok(Self {
-            size_bytes: config.torrent.info.piece_sizes().size_bytes(),
+            size_bytes: config.torrent.info.payload_sizes().size_bytes(),
             shared,
             report,
             reports,

@@ -7,7 +7,7 @@ use skep_proto::{
     peer::Transmit,
     torrent::{Action, Event, Torrent, TorrentWorld, Verdict},
 };
-use skep_wire::{Block, Moment, PieceIndex, metainfo::Metainfo};
+use skep_wire::{Block, Moment, PieceIndex, PieceSizes, metainfo::Metainfo};
 use tokio::{sync::Notify, task::AbortHandle};
 
 use super::{
@@ -36,6 +36,8 @@ pub(super) const AHEAD_BYTES: u32 = 1 << 20;
 /// What surrounds the machine.
 pub(super) struct World {
     pub(super) torrent_file: Arc<Metainfo>,
+    /// What is fetched of each piece.
+    pub(super) sizes: PieceSizes,
     pub(super) clock: RunClock,
     pub(super) events: EventSink,
     /// The connections that stand.
@@ -144,11 +146,10 @@ impl World {
                 .filter_map(|&peer| torrent.payload_place(peer))
                 .map(StripeKey::of)
                 .collect();
-            let info = &self.torrent_file.info;
             let is_busy = |key| busy.contains(&key);
             let spilled = self
                 .stripes
-                .spill(ROOM, is_busy, |piece| info.piece_size(piece));
+                .spill(ROOM, is_busy, |piece| self.sizes.size(piece));
             self.ready.extend(spilled.into_iter().map(Job::Stripe));
         }
         self.flush();
@@ -200,7 +201,7 @@ impl World {
 
     /// A block is in its place.
     fn placed(&mut self, block: Block) {
-        let size = self.torrent_file.info.piece_size(block.piece);
+        let size = self.sizes.size(block.piece);
         if let Some(stripe) = self.stripes.arrived(block, size) {
             self.push_ready(Job::Stripe(stripe));
         }

@@ -449,7 +449,7 @@ proptest! {
         let payload: usize = lens.iter().sum();
         prop_assert_eq!(info.payload_bytes(), payload as u64);
 
-        let sizes = info.piece_sizes();
+        let (sizes, fetched) = (info.piece_sizes(), info.payload_sizes());
         prop_assert_eq!(sizes.count(), info.piece_count());
         let mut payload = 0;
         for piece in (0..info.piece_count()).map(PieceIndex) {
@@ -473,14 +473,19 @@ proptest! {
             match info.piece_v2(piece) {
                 Some(v2) => {
                     prop_assert!(version.has_v2());
+                    prop_assert_eq!(fetched.size(piece), v2.len);
                     let leaves: Vec<Sha256Digest> =
                         bytes[..v2.len as usize].chunks(16_384).map(merkle::leaf).collect();
                     prop_assert_eq!(merkle::root(&leaves, v2.width.into()), v2.root);
                     prop_assert!(info.file_pieces(v2.file).contains(&piece.0));
                 }
-                None => prop_assert_eq!(version, Version::V1),
+                None => {
+                    prop_assert_eq!(version, Version::V1);
+                    prop_assert_eq!(fetched.size(piece), info.piece_size(piece));
+                }
             }
         }
+        prop_assert_eq!(fetched.size_bytes(), info.payload_bytes());
         prop_assert_eq!(payload as u64, info.payload_bytes());
         prop_assert_eq!(sizes.size_bytes(), match version {
             V2 => info.payload_bytes(),
