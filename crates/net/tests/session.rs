@@ -5,6 +5,8 @@
 mod hostile;
 #[path = "session/support.rs"]
 mod support;
+#[path = "session/versions.rs"]
+mod versions;
 
 use std::{
     io::{Read as _, Write as _},

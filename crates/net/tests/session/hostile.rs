@@ -39,21 +39,21 @@ fn first_words(case: &Case) -> Vec<u8> {
     words
 }
 
-/// Reads messages until one whose id is `id`.
-fn read_until(stream: &mut TcpStream, id: u8) {
+/// Reads messages until one whose id is `id`; returns what follows the id.
+pub(crate) fn read_until(stream: &mut TcpStream, id: u8) -> Vec<u8> {
     loop {
         let mut len = [0; 4];
         stream.read_exact(&mut len).expect("a message");
         let mut body = vec![0; u32::from_be_bytes(len) as usize];
         stream.read_exact(&mut body).expect("a message");
         if body.first() == Some(&id) {
-            return;
+            return body.split_off(1);
         }
     }
 }
 
 /// A connection that may fetch.
-fn unchoked(case: &Case, addr: SocketAddr) -> TcpStream {
+pub(crate) fn unchoked(case: &Case, addr: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(addr).expect("connected");
     stream.write_all(&first_words(case)).expect("written");
     let mut theirs = [0; HANDSHAKE_LEN];
