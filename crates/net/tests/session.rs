@@ -203,6 +203,28 @@ fn only_files_that_were_touched_are_read_again() {
     );
 }
 
+/// Nothing waits for neighbours that do not come: of a piece that takes minutes, what is there is written.
+#[test]
+fn what_comes_slowly_is_written_long_before_its_piece_is_whole() {
+    const LEN: u32 = 16 << 20;
+    let case = Case::file(LEN as usize, LEN);
+    let (mut config, _) = case.seed_config();
+    config.upload_bytes_per_sec = Some(40_000);
+    let seed = Session::start(config).expect("started");
+    let (config, _) = case.get(&[seed.listen_addr()]);
+    let session = Session::start(config).expect("started");
+    let content = std::fs::read(case.source()).expect("read");
+    let blocks_written = || {
+        let there = std::fs::read(case.out().join("t")).unwrap_or_default();
+        let pairs = there.chunks(16_384).zip(content.chunks(16_384));
+        pairs.filter(|(there, right)| there == right).count()
+    };
+    support::wait_until(60, || blocks_written() >= 4);
+    assert_eq!(session.stats().pieces_held, 0);
+    session.stop();
+    join_within(session, 30);
+}
+
 /// A folder lies where a file should be: the piece is kept in memory, the file is named, and once
 /// the folder is gone everything is written.
 #[test]

@@ -11,6 +11,7 @@
 use std::{
     ffi::OsString,
     fs::File,
+    io::IoSlice,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -67,6 +68,9 @@ fn open_max(descriptors: usize) -> usize {
 /// The most that one read or write call is given: large enough that calls cost nothing beside the
 /// copying, small enough to stay in the second-level cache where the bytes are hashed.
 pub const CALL_BYTES_MAX: usize = 512 * 1024;
+
+/// The most parts that one write call is given.
+pub const PARTS_MAX: usize = 64;
 
 /// What may be done with the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -440,22 +444,46 @@ impl Files {
     ///
     /// [`DiskError`] naming the file that could not be created or written.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        let mut done = 0;
+        self.write_parts(offset, &[bytes])
+    }
+
+    /// Writes parts end to end at `offset`, those of one file in one call, creating what is missing. There
+    /// are at most [`PARTS_MAX`] of them, and no gap of the layout within.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] naming the file that could not be created or written. What precedes it is written.
+    pub fn write_parts(&mut self, offset: u64, parts: &[&[u8]]) -> Result<(), DiskError> {
+        let len = parts.iter().map(|part| part.len() as u64).sum();
         let layout = self.layout.clone();
-        for span in layout.spans(offset, bytes.len() as u64) {
-            let part = &bytes[done..done + span.len as usize];
-            done += part.len();
+        let mut done = 0;
+        for span in layout.spans(offset, len) {
             if !layout.files()[span.file].padding {
-                self.write_span(span, part)?;
+                let mut slices: Vec<IoSlice<'_>> = cut(parts, done, span.len as usize)
+                    .map(IoSlice::new)
+                    .collect();
+                self.write_span(span, &mut slices)?;
             }
+            done += span.len as usize;
         }
         Ok(())
     }
 
-    fn write_span(&mut self, span: Span, part: &[u8]) -> Result<(), DiskError> {
+    fn write_span(&mut self, span: Span, mut slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         let file = self.writable(span.file)?;
-        file.write_all_at(part, span.at)
-            .map_err(DiskError::io("write", &self.path(span.file)))
+        let mut at = span.at;
+        while !slices.is_empty() {
+            let written = match rustix::io::pwritev(&file, slices, at) {
+                Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
+                Ok(n) => Ok(n),
+                Err(Errno::INTR) => continue,
+                Err(errno) => Err(errno.into()),
+            };
+            let written = written.map_err(DiskError::io("write", &self.path(span.file)))?;
+            at += written as u64;
+            IoSlice::advance_slices(&mut slices, written);
+        }
+        Ok(())
     }
 
     /// Makes everything that is written in these files, by whomever, survive a power cut; the
@@ -501,6 +529,18 @@ impl Files {
             .filter(|dir| dir.starts_with(&self.base) && !dir.as_os_str().is_empty())
             .try_for_each(|dir| sync_dir(dir))
     }
+}
+
+/// The `len` bytes from `skip` on of parts that lie end to end; none of them empty.
+fn cut<'a>(parts: &'a [&'a [u8]], skip: usize, len: usize) -> impl Iterator<Item = &'a [u8]> {
+    let mut start = 0;
+    let slices = parts.iter().map(move |part| {
+        let begin = skip.clamp(start, start + part.len()) - start;
+        let end = (skip + len).clamp(start, start + part.len()) - start;
+        start += part.len();
+        &part[begin..end]
+    });
+    slices.filter(|slice| !slice.is_empty())
 }
 
 /// Whether what is missing is made.
@@ -583,6 +623,21 @@ mod tests {
                 .expect("read")
         );
         assert_eq!(read[..], content[..]);
+    }
+
+    /// Parts of every length, end to end across three files, are what one write of all of them is.
+    #[test]
+    fn parts_are_written_end_to_end_wherever_files_begin() {
+        let content: Vec<u8> = (1..=30).collect();
+        for len in 1..=30 {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let mut writing = files(dir.path(), Access::Write);
+            let parts: Vec<&[u8]> = content.chunks(len).collect();
+            writing.write_parts(0, &parts).expect("written");
+            let mut read = [0; 30];
+            assert!(writing.read_at(0, &mut read).expect("read"));
+            assert_eq!(read[..], content[..], "parts of {len}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(super) struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         let blocks = self.bytes.len().div_ceil(BLOCK_LEN as usize) as u32;
         self.there.trailing_ones() >= blocks
     }

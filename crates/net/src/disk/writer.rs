@@ -1,11 +1,12 @@
 //! The threads that hash and write what arrives, and the one that makes it last.
 //!
 //! ```text
-//! event loop --batch: stripes, pieces to judge--> worker: hash in step, pwrite --buffers, verdicts--> event loop
+//! event loop --batch: stripes, pieces to judge--> worker: hash in step, write --buffers, verdicts--> event loop
 //! event loop --Keep: pieces verified-----------> keeper: fsync, then the resume file
 //! ```
 //!
-//! One message a batch in each direction; no thread is woken for a block. The channels need no bound
+//! One message a batch in each direction; no thread is woken for a block, and stripes that lie end to end
+//! are written in one call. The channels need no bound
 //! of their own: each stripe owns a buffer, and the session limits their number.
 //!
 //! A piece is hashed as its stripes come, those of several pieces at once. A stripe that comes before
@@ -21,11 +22,15 @@ use std::{
 };
 
 use skep_hash::{Sha1Digest, sha1};
-use skep_wire::{Bitfield, InfoHash, PieceIndex, metainfo::Metainfo, piece::BLOCK_LEN};
+use skep_wire::{
+    Bitfield, InfoHash, PieceIndex,
+    metainfo::{Info, Metainfo},
+    piece::BLOCK_LEN,
+};
 
 use super::{
     DiskError,
-    files::{Access, Files},
+    files::{Access, CALL_BYTES_MAX, Files, PARTS_MAX},
     judge::{self, Finding, Hashing, Pieces as _, Stretch},
     resume,
 };
@@ -77,9 +82,18 @@ impl StripeJob {
         Stretch {
             piece: self.piece,
             begin: self.begin,
-            bytes: &self.buf[..self.len as usize],
+            bytes: self.bytes(),
             there: self.there,
         }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buf[..self.len as usize]
+    }
+
+    /// Where it begins in the piece space.
+    fn offset(&self, info: &Info) -> u64 {
+        judge::start_of(info, self.piece) + u64::from(self.begin)
     }
 }
 
@@ -282,13 +296,12 @@ impl Worker {
         let fresh = stripes.iter().filter(|stripe| !stripe.is_retry);
         let stretches: Vec<_> = fresh.map(StripeJob::stretch).collect();
         judge::hash_in_step(&self.torrent.info, &mut self.pieces, &stretches);
-        for stripe in stripes.drain(..) {
+        let is_written = self.write_runs(stripes);
+        for (stripe, is_written) in stripes.drain(..).zip(is_written) {
             if stripe.is_retry {
                 self.settle_refused(stripe.piece);
             }
-            let offset =
-                judge::start_of(&self.torrent.info, stripe.piece) + u64::from(stripe.begin);
-            match write_blocks(&mut self.files, offset, &stripe) {
+            match is_written {
                 Ok(()) => done.spare.push(stripe.buf),
                 Err(error) => {
                     *self.refused.entry(stripe.piece).or_default() += 1;
@@ -299,6 +312,28 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Writes stripes, which are in order, neighbours in one call. What the disk says of each.
+    fn write_runs(&mut self, stripes: &[StripeJob]) -> Vec<Result<(), DiskError>> {
+        let info = &self.torrent.info;
+        let mut said = Vec::with_capacity(stripes.len());
+        let mut left = stripes;
+        while !left.is_empty() {
+            let count = run_len(info, left);
+            let (run, rest) = left.split_at(count);
+            left = rest;
+            let parts: Vec<&[u8]> = run.iter().map(StripeJob::bytes).collect();
+            if count > 1 && self.files.write_parts(run[0].offset(info), &parts).is_ok() {
+                said.extend(run.iter().map(|_| Ok(())));
+                continue;
+            }
+            // One by one the disk says which of them it refuses.
+            for stripe in run {
+                said.push(write_blocks(&mut self.files, stripe.offset(info), stripe));
+            }
+        }
+        said
     }
 
     fn judge_all(&mut self, judges: &mut Vec<(PieceIndex, bool)>, done: &mut Done) {
@@ -351,6 +386,20 @@ impl Worker {
             }
         }
     }
+}
+
+/// How many of these stripes, the first of which there is, are whole and lie end to end: as many as one call
+/// may write.
+fn run_len(info: &Info, stripes: &[StripeJob]) -> usize {
+    let mut end = stripes[0].offset(info);
+    let mut bytes = 0;
+    let run = stripes.iter().take(PARTS_MAX).take_while(|stripe| {
+        let is_next = stripe.stretch().is_whole() && stripe.offset(info) == end;
+        end += u64::from(stripe.len);
+        bytes += stripe.len as usize;
+        is_next && bytes <= CALL_BYTES_MAX
+    });
+    run.count().max(1)
 }
 
 /// Writes the blocks of a stripe that are there, neighbours in one call.
@@ -522,6 +571,47 @@ mod tests {
         batch.extend((0..4).map(|number| stripe(number, 0xffff)));
         batch.push(JUDGE());
         assert_eq!(is_good(&worker.work(batch)), Some(true));
+    }
+
+    #[test]
+    fn stripes_that_lie_end_to_end_are_written_in_one_call_of_bounded_size() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let worker = worker(dir.path());
+        let info = &worker.torrent.info;
+        let run = |stripes: &[(u32, u32, u32, u16)]| {
+            let stripe = |&(piece, begin, len, there)| StripeJob {
+                piece: PieceIndex(piece),
+                begin,
+                len,
+                buf: vec![0; len as usize],
+                there,
+                is_retry: false,
+            };
+            let stripes: Vec<_> = stripes.iter().map(stripe).collect();
+            run_len(info, &stripes)
+        };
+        let quarter = STRIPE / 4;
+        let of = |n: u32| (0, n * quarter, quarter, 0xffff);
+        assert_eq!(run(&[of(0), of(1), of(2)]), 3);
+        assert_eq!(run(&[of(0), of(2)]), 1, "a gap");
+        assert_eq!(
+            run(&[of(0), of(1), (0, 2 * quarter, quarter, 0b0111)]),
+            2,
+            "a part"
+        );
+        assert_eq!(run(&[(0, 0, quarter, 0b0111), of(1)]), 1);
+        let last = (0, PIECE_LEN - quarter, quarter, 0xffff);
+        assert_eq!(
+            run(&[last, (1, 0, 5000, 0xffff)]),
+            2,
+            "the next piece follows"
+        );
+        let many: Vec<_> = (0..16).map(of).collect();
+        assert_eq!(run(&many) * quarter as usize, CALL_BYTES_MAX);
+        let small: Vec<_> = (0..100)
+            .map(|n| (0, n * BLOCK_LEN / 4, BLOCK_LEN / 4, 1))
+            .collect();
+        assert_eq!(run(&small), PARTS_MAX);
     }
 
     /// The file cannot be written while a folder lies in its place.

@@ -63,9 +63,6 @@ const PARTIAL_PIECES_MIN: u64 = 32;
 /// Descriptors for what is neither a peer nor a file of the torrent.
 const DESCRIPTORS_SPARE: usize = 32;
 
-/// How long a finished stripe may wait for others that are hashed and written together with it.
-const FLUSH_AFTER: Duration = Duration::from_millis(5);
-
 /// How often a disk that refused a piece is tried again.
 const DISK_RETRY_EVERY: Duration = Duration::from_secs(5);
 
@@ -375,6 +372,7 @@ impl Running {
             dial_next: Vec::new(),
             stripes: Stripes::new(info.piece_len, config.buffers_bytes_max, machine.peers_max),
             ready: Vec::new(),
+            flush_at: None,
             flush_wanted: Default::default(),
             hashes: Default::default(),
             judge_next: None,
@@ -747,9 +745,12 @@ impl Running {
 async fn flush(shared: Shared) {
     let wanted = shared.turn(|core, _| core.world.flush_wanted.clone());
     loop {
-        wanted.notified().await;
-        tokio::time::sleep(FLUSH_AFTER).await;
-        shared.turn(|core, _| core.world.flush());
+        let wait = shared.turn(|core, now| core.world.flush_due(now));
+        let Some(wait) = wait else {
+            wanted.notified().await;
+            continue;
+        };
+        let _ = tokio::time::timeout(wait, wanted.notified()).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What surrounds the torrent machine in a session: its connections, buffers, files and listeners.
 
-use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use skep_proto::{
     drain::Part,
@@ -30,6 +30,13 @@ use crate::{
 /// pieces to hash in step, with a few to judge.
 const BATCH: usize = 64;
 
+/// How long a finished stripe may wait for its neighbours, with which it is written in one call. At 10 MB a
+/// second two calls of 256 KiB come of it.
+const NEIGHBOURS_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long a piece all of which is there may wait for others that are hashed in step with it.
+const JUDGED_WITHIN: Duration = Duration::from_millis(5);
+
 /// How far beyond a peer's request the disk is asked to read: a peer mostly wants the rest of the piece.
 pub(super) const AHEAD_BYTES: u32 = 1 << 20;
 
@@ -50,7 +57,9 @@ pub(super) struct World {
     pub(super) stripes: Stripes,
     /// What the writer gets with the next batch.
     pub(super) ready: Vec<Job>,
-    /// Tells the flusher's task that something waits in `ready`.
+    /// When what waits in `ready` is handed over at the latest.
+    pub(super) flush_at: Option<Moment>,
+    /// Tells the flusher's task that `flush_at` is earlier than it was.
     pub(super) flush_wanted: Rc<Notify>,
     /// Hashes that peers ask for.
     pub(super) hashes: Wanted,
@@ -101,10 +110,18 @@ impl World {
 
     /// Queues work for the writer.
     fn push_ready(&mut self, job: Job) {
+        let within = match &job {
+            Job::Stripe(_) => NEIGHBOURS_WITHIN,
+            Job::Judge { .. } | Job::Forget { .. } => JUDGED_WITHIN,
+        };
         self.ready.push(job);
         if self.ready.len() >= BATCH {
             self.flush();
-        } else if self.ready.len() == 1 {
+            return;
+        }
+        let due = self.clock.now() + within;
+        if self.flush_at.is_none_or(|at| due < at) {
+            self.flush_at = Some(due);
             self.flush_wanted.notify_one();
         }
     }
@@ -114,8 +131,19 @@ impl World {
         if self.is_moving {
             return;
         }
+        self.flush_at = None;
         let jobs = std::mem::take(&mut self.ready);
         self.write(jobs);
+    }
+
+    /// Hands the writer what waits for it, if that is due; if not, returns how long it may still wait.
+    pub(super) fn flush_due(&mut self, now: Moment) -> Option<Duration> {
+        let at = self.flush_at?;
+        if now >= at {
+            self.flush();
+            return None;
+        }
+        Some(at.since(now))
     }
 
     /// Hands jobs to the writer.
