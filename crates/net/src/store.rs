@@ -131,6 +131,17 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// The folder is in use for something else.
+    #[error(
+        "{dir} is not empty, as {found} is there, and holds no observation: {} is missing",
+        layout::KEY
+    )]
+    Foreign {
+        /// The folder.
+        dir: String,
+        /// What lies in it, one of several maybe.
+        found: String,
+    },
     /// Another process writes to this folder.
     #[error("{path} is held by another process that writes here")]
     Locked {
@@ -189,12 +200,17 @@ impl ObservationStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: another writer, no access, or a folder whose parts were changed.
+    /// [`StoreError`]: another writer, no access, a folder in use for something else, or one whose parts
+    /// were changed.
     pub fn open(dir: &Path, name: &str) -> Result<(Self, OpenReport), StoreError> {
         let mut files = DiskFiles::new(dir);
         files.apply(&FileOp::CreateDir {
             path: String::new(),
         })?;
+        if let Some(found) = layout::foreign(&files.list("")?) {
+            let (dir, found) = (dir.display().to_string(), found.to_owned());
+            return Err(StoreError::Foreign { dir, found });
+        }
         let lock = Lock::take(dir)?;
         let key = key::open(&mut files, name)?;
         let (mut store, report) = Self::open_on(files, key)?;

@@ -389,6 +389,27 @@ fn stranger_agrees(dir: &Path) {
     );
 }
 
+/// What lies in a folder already is not mixed with; a crash before there was a key leaves only a beginning.
+#[test]
+fn a_folder_in_use_for_something_else_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    fs::write(dir.join("thesis.txt"), "mine").expect("writable");
+    let error = ObservationStore::open(dir, "observer.example/1").expect_err("not ours");
+    assert!(
+        matches!(&error, StoreError::Foreign { found, .. } if found == "thesis.txt"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(dir).expect("readable").count(), 1);
+
+    fs::remove_file(dir.join("thesis.txt")).expect("there");
+    fs::write(dir.join("lock"), "").expect("writable");
+    fs::write(dir.join("operator.key.tmp"), "PRIVATE").expect("writable");
+    drop(ObservationStore::open(dir, "observer.example/1").expect("a beginning"));
+    fs::write(dir.join("notes.txt"), "mine").expect("writable");
+    drop(ObservationStore::open(dir, "observer.example/1").expect("notes beside it are welcome"));
+}
+
 #[test]
 fn only_one_writer_and_only_with_its_key() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -403,11 +424,17 @@ fn only_one_writer_and_only_with_its_key() {
     let error = ObservationStore::open(dir, "observer.example/1").expect_err("no key");
     assert!(matches!(error, StoreError::OtherKey), "{error}");
     fs::remove_file(dir.join("operator.vkey")).expect("there");
-    let error = ObservationStore::open(dir, "observer.example/1").expect_err("another key");
-    assert!(matches!(error, StoreError::Ledger(_)), "{error}");
-    fs::write(dir.join("operator.key"), secret).expect("writable");
+    let error = ObservationStore::open(dir, "observer.example/1").expect_err("no keys");
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    fs::write(dir.join("operator.vkey"), "another").expect("writable");
+    fs::write(dir.join("operator.key"), &secret).expect("writable");
     let error = ObservationStore::open(dir, "observer.example/1").expect_err("another vkey");
     assert!(matches!(error, StoreError::OtherKey), "{error}");
+    fs::remove_file(dir.join("operator.vkey")).expect("there");
+    drop(
+        ObservationStore::open(dir, "observer.example/1")
+            .expect("the secret key makes the public one"),
+    );
     let nothing = tempfile::tempdir().expect("a folder");
     let error = ObservationReader::open(nothing.path()).expect_err("nothing there");
     assert!(matches!(error, StoreError::NoObservation { .. }), "{error}");

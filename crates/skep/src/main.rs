@@ -7,6 +7,8 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod cmd;
+mod hints;
+mod options;
 mod progress;
 mod signals;
 mod torrent_file;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -68,6 +68,12 @@ pub(crate) fn write(path: &Path, bytes: &[u8], replace: Replace) -> Result<(), C
             CmdError::surroundings(failed)
         }
     })
+}
+
+/// Where a file goes that the user wants at `out`: in a folder that is there it gets the `name` that it
+/// would have without `out`, as with `cp`.
+pub(crate) fn place(out: PathBuf, name: impl AsRef<Path>) -> PathBuf {
+    if out.is_dir() { out.join(name) } else { out }
 }
 
 /// The error for a file that is in the way.

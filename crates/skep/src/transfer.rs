@@ -3,7 +3,7 @@
 mod notes;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -22,7 +22,7 @@ use self::notes::Notes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    progress,
+    hints, options, progress,
     signals::Ending,
     ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
@@ -32,38 +32,30 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Listen here for peers: an address, or an address and a port [default: any port].
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen, default_value = "0.0.0.0",
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = options::listen, default_value = "0.0.0.0",
           hide_default_value = true)]
     listen: SocketAddr,
     /// Connect to this peer, too; may be used several times.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_peer)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = options::peer)]
     peer: Vec<SocketAddr>,
     /// Ask no tracker: only peers that are named or that come.
     #[arg(long)]
     no_trackers: bool,
     /// Send at most this much payload a second.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = options::upload_rate)]
     upload_limit: Option<Bytes>,
     /// Receive at most this much payload a second.
-    #[arg(long, value_name = "SIZE", value_parser = parse_download_limit)]
+    #[arg(long, value_name = "SIZE", value_parser = options::download_rate)]
     download_limit: Option<Bytes>,
     /// Keep at most so many connections.
-    #[arg(long, value_name = "COUNT", default_value_t = skep_net::session::PEERS_MAX)]
+    #[arg(long, value_name = "COUNT", default_value_t = skep_net::session::PEERS_MAX, value_parser = options::conns)]
     max_peers: usize,
     /// Use at most this much memory for payload that is arriving or being written (at least 3MiB and 64KiB a peer).
-    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = options::memory)]
     memory: Bytes,
     /// Say on standard error what happens: connections, pieces, trackers.
     #[arg(short, long)]
     verbose: bool,
-}
-
-/// With no byte a second a download never ends.
-fn parse_download_limit(text: &str) -> Result<Bytes, String> {
-    match text.parse()? {
-        Bytes(0) => Err("nothing would ever come; leave it out for no limit".into()),
-        limit => Ok(limit),
-    }
 }
 
 /// Runs a session to its end.
@@ -231,9 +223,11 @@ fn report(
         }
         Purpose::Get(_) => {
             if let Some(Trouble::Write(reason)) = trouble {
+                let hint = hints::of(&reason).unwrap_or("mend that");
                 let error = anyhow!("{name}: not complete: {reason}");
-                return Err(CmdError::surroundings(error)
-                    .hint("make room, then run the same command again: what was fetched is kept"));
+                return Err(CmdError::surroundings(error).hint(format!(
+                    "{hint}; then run the same command again: what was fetched is kept"
+                )));
             }
             ui::print(format!(
                 "{name}: not complete, {} of {}\n",
@@ -247,8 +241,13 @@ fn report(
 
 fn explain(error: SessionError) -> CmdError {
     match error {
-        SessionError::Listen { .. } => {
-            CmdError::surroundings(error).hint("choose another address or port with --listen")
+        SessionError::Listen { ref source, .. } => {
+            let hint = hints::of_listening(source)
+                .unwrap_or("choose another address or port with --listen");
+            CmdError::surroundings(error).hint(hint)
+        }
+        SessionError::Disk(DiskError::NotAFile { .. }) => {
+            CmdError::surroundings(error).hint("move it away, or choose another folder with --out")
         }
         SessionError::Disk(DiskError::TooLong { .. }) => CmdError::surroundings(error)
             .hint("move it away, or choose another folder with --out: it is probably another file"),
@@ -261,25 +260,4 @@ fn explain(error: SessionError) -> CmdError {
             .hint("the torrent file is wrong: whoever made it must make it again"),
         SessionError::Disk(_) | SessionError::Start(_) => CmdError::surroundings(error),
     }
-}
-
-/// Reads an address with or without a port.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(addr) = text.parse() {
-        return Ok(addr);
-    }
-    if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
-    }
-    let ip: IpAddr = text
-        .parse()
-        .map_err(|_| "write an address, ADDRESS:PORT, or :PORT".to_owned())?;
-    Ok(SocketAddr::new(ip, 0))
-}
-
-/// Reads the address of a peer.
-fn parse_peer(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "write ADDRESS:PORT, for example 192.0.2.1:6881".to_owned())
 }

@@ -19,6 +19,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::hints;
+
 /// What the command line said for all commands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
@@ -136,14 +138,22 @@ impl CmdError {
         }
     }
 
+    /// With the one hint that fits.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
-}
 
-impl fmt::Display for CmdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// With a hint for all that the system's own error does not explain.
+    pub(crate) fn or_hint(self, hint: impl Into<String>) -> Self {
+        if hints::of(&self.said()).is_some() {
+            return self;
+        }
+        self.hint(hint)
+    }
+
+    /// The error with its causes.
+    fn said(&self) -> String {
         // Some errors name their cause in their own words; a cause that stands there already is not
         // said twice.
         let mut said = String::new();
@@ -154,8 +164,16 @@ impl fmt::Display for CmdError {
                 said = format!("{said}: {cause}");
             }
         }
+        said
+    }
+}
+
+impl fmt::Display for CmdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = self.said();
+        let of_system = hints::of(&said).map(str::to_owned);
         write!(f, "error: {said}")?;
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.hint.clone().or(of_system) {
             write!(f, "\nhint: {hint}")?;
         }
         Ok(())

@@ -83,7 +83,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join("lock");
+        let path = dir.join(layout::LOCK);
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -105,7 +105,7 @@ impl Lock {
 
     /// Whether a writer is at work. What cannot be told counts as no.
     pub(super) fn is_held(dir: &Path) -> bool {
-        let Ok(file) = File::open(dir.join("lock")) else {
+        let Ok(file) = File::open(dir.join(layout::LOCK)) else {
             return false;
         };
         flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)

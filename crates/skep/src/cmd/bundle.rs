@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use skep_net::bundle::{self, BundleWriteError};
 
 use crate::{
-    progress,
+    progress, torrent_file,
     ui::{self, CmdError, Context, Outcome},
     units::Bytes,
 };
@@ -20,13 +20,17 @@ use crate::{
 pub(crate) struct Args {
     /// The observation's folder.
     dir: PathBuf,
-    /// Where to write it; by default DIR with ".skep.tar" added to its name.
+    /// Where to write it, or the folder for it; by default DIR with ".skep.tar" added to its name.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
-    let out = args.out.unwrap_or_else(|| beside(&args.dir));
+    let beside = beside(&args.dir);
+    let out = match args.out {
+        Some(out) => torrent_file::place(out, beside.file_name().unwrap_or_default()),
+        None => beside,
+    };
     let bar = progress::bytes_bar(ctx, "bundling", 0);
     let written = bundle::write(&args.dir, &out, |done, to_do| {
         bar.set_length(to_do);
@@ -35,7 +39,7 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     bar.finish_and_clear();
     let written = written.map_err(|error| match error {
         BundleWriteError::Observation { .. } => CmdError::surroundings(error)
-            .hint("DIR is the folder that `skep observe --out DIR` made"),
+            .or_hint("DIR is the folder that `skep observe --out DIR` made"),
         other => CmdError::surroundings(other),
     })?;
     if written.uncovered > 0 {

@@ -14,7 +14,7 @@ use skep_net::{
 use skep_wire::metainfo::{self, Draft, Metainfo, Version};
 
 use crate::{
-    progress,
+    options, progress,
     torrent_file::{self, Replace},
     ui::{self, CmdError, Context, Outcome},
     units::{Bytes, shown},
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Args {
     /// The file or folder to share.
     path: PathBuf,
-    /// Where to write the torrent file [default: NAME.torrent in the current folder].
+    /// Where to write the torrent file, or the folder for it [default: NAME.torrent in the current folder].
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Which format to make.
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     source: Option<String>,
     /// The torrent's name instead of that of the file or folder.
-    #[arg(long)]
+    #[arg(long, value_parser = options::name)]
     name: Option<String>,
     /// Length of a piece, a power of two from 16KiB to 64MiB [default: by the size of the content, see
     /// --help].
@@ -153,9 +153,11 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     if let Some(name) = args.name {
         survey.name = name;
     }
-    let out = args
-        .out
-        .unwrap_or_else(|| PathBuf::from(format!("{}.torrent", survey.name)));
+    let name = format!("{}.torrent", survey.name);
+    let out = match args.out {
+        Some(out) => torrent_file::place(out, name),
+        None => PathBuf::from(name),
+    };
     let replace = if args.force {
         Replace::Yes
     } else {
@@ -209,6 +211,7 @@ fn check_out(out: &Path, survey: &Survey, replace: Replace) -> Result<(), CmdErr
     };
     let dir = dir.canonicalize().map_err(|error| {
         CmdError::surroundings(anyhow!(error).context(format!("look at folder {}", dir.display())))
+            .or_hint("make the folder first, or choose another one with --out")
     })?;
     let content = survey.path.canonicalize().map_err(CmdError::surroundings)?;
     let is_content = survey.single_file && out.canonicalize().is_ok_and(|out| out == content);
@@ -319,6 +322,9 @@ fn parse_piece_len(text: &str) -> Result<u32, String> {
     }
 }
 
+/// The end of the year 9999.
+const DATE_MAX: i64 = 253_402_300_799;
+
 fn parse_date(text: &str) -> Result<i64, String> {
     if text == "now" {
         let since = SystemTime::now()
@@ -326,6 +332,8 @@ fn parse_date(text: &str) -> Result<i64, String> {
             .unwrap_or_default();
         return Ok(since.as_secs() as i64);
     }
-    text.parse()
-        .map_err(|_| "neither `now` nor a number of seconds since 1970".to_owned())
+    match text.parse() {
+        Ok(secs @ 0..=DATE_MAX) => Ok(secs),
+        _ => Err("neither `now` nor a number of seconds since 1970".to_owned()),
+    }
 }

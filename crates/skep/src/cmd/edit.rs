@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Args {
     /// The torrent file.
     torrent: PathBuf,
-    /// Write the changed torrent to this file, and leave the given one as it is.
+    /// Write the changed torrent to this file or into this folder, and leave the given one as it is.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// A tracker in place of those that are there; each use is a new tier, commas separate trackers of one
@@ -82,7 +82,8 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
             } else {
                 Replace::No
             };
-            torrent_file::write(out, &edited, replace)?;
+            let name = args.torrent.file_name().unwrap_or_default();
+            torrent_file::write(&torrent_file::place(out.clone(), name), &edited, replace)?;
         }
         None if edited == bytes => {}
         None => {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use skep_net::session::{Place, Purpose, SeedUntil, SessionConfig};
 
 use crate::{
-    torrent_file, transfer,
+    options, torrent_file, transfer,
     ui::{CmdError, Context, Outcome},
     units::Span,
 };
@@ -24,10 +24,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Go on sharing for this long once everything is there (for example 10m).
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["seed_ratio", "seed"])]
+    #[arg(long, value_name = "TIME", value_parser = options::run_time, conflicts_with_all = ["seed_ratio", "seed"])]
     seed_for: Option<Span>,
     /// Go on sharing until that many times the size was uploaded.
-    #[arg(long, value_name = "RATIO", conflicts_with = "seed")]
+    #[arg(long, value_name = "RATIO", value_parser = options::ratio, conflicts_with = "seed",
+          allow_negative_numbers = true)]
     seed_ratio: Option<f64>,
     /// Go on sharing until interrupted.
     #[arg(long)]

@@ -11,9 +11,10 @@ use indicatif::ProgressBar;
 use skep_net::observe::{
     ObserveCounts, ObserveError, ObserveOptions, ObservePlan, ObserveRun, ObserveSummary,
 };
+use skep_net::store::StoreError;
 
 use crate::{
-    progress,
+    hints, options, progress,
     signals::Ending,
     torrent_file,
     ui::{self, CmdError, Context, Outcome},
@@ -43,13 +44,13 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     /// End after this long [default: run until interrupted].
-    #[arg(long = "for", value_name = "TIME")]
+    #[arg(long = "for", value_name = "TIME", value_parser = options::run_time)]
     lasts: Option<Span>,
     /// Listen here for peers: an address, or an address and a port [default: any port].
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_listen)]
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = options::listen)]
     listen: Option<SocketAddr>,
     /// Send from this address [default: that of --listen, or what the system chooses].
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = options::bind)]
     bind: Option<IpAddr>,
     /// Ask for so many pieces on each visit.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
@@ -58,33 +59,33 @@ pub(crate) struct Args {
     #[arg(long)]
     whole: bool,
     /// How long after the end of a visit the next one to the same endpoint begins.
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = options::span)]
     revisit: Span,
     /// How long a visit lasts at most.
-    #[arg(long, value_name = "TIME", default_value = "2m")]
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = options::span)]
     visit: Span,
     /// How long a connection may take to stand.
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = options::span)]
     connect: Span,
     /// How often each tracker is asked, unless it wants to be asked less often.
-    #[arg(long, value_name = "TIME", default_value = "5m")]
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = options::span)]
     announce: Span,
     /// Contact this endpoint, too, for each torrent; may be used several times.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = options::peer)]
     peer: Vec<SocketAddr>,
     /// Open at most so many connections at once; as many may come in.
     #[arg(long, value_name = "COUNT", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_conns: u32,
     /// The observer's name in a new folder's ledger, without blanks or plus signs.
-    #[arg(long, value_name = "NAME", default_value = "skep.local/observer")]
+    #[arg(long, value_name = "NAME", default_value = "skep.local/observer", value_parser = options::key_name)]
     name: String,
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let options = options(&args)?;
     let folder = args.out.clone();
-    let run = ObserveRun::start(options).map_err(|error| explain(error, &folder))?;
+    let run = ObserveRun::start(options).map_err(explain)?;
     if let Some(cut) = run.opened().cut {
         let lost = cut.journal + cut.capture + cut.ledger;
         ui::say(format!(
@@ -99,7 +100,7 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         run.listen_addr()
     ));
     wait(&run, ctx)?;
-    let summary = run.wait().map_err(|error| explain(error, &folder))?;
+    let summary = run.wait().map_err(|error| explain_end(error, &folder))?;
     ui::print(report(&summary, &folder))?;
     ctx.note(format!("next: skep report {}", folder.display()));
     Ok(Outcome::Done)
@@ -237,34 +238,35 @@ fn report(summary: &ObserveSummary, folder: &Path) -> String {
     )
 }
 
-fn explain(error: ObserveError, folder: &Path) -> CmdError {
+fn explain(error: ObserveError) -> CmdError {
     match error {
         ObserveError::NoTarget
         | ObserveError::TooManyTargets { .. }
         | ObserveError::Torrent { .. }
         | ObserveError::SameTarget { .. } => CmdError::usage(error),
-        ObserveError::Bind { .. } => {
-            CmdError::surroundings(error).hint("choose another address or port with --listen")
+        ObserveError::Bind {
+            error: ref source, ..
+        } => {
+            let hint = hints::of_listening(source)
+                .unwrap_or("choose another address or port with --listen");
+            CmdError::surroundings(error).hint(hint)
         }
-        ObserveError::Store(_) => CmdError::surroundings(error).hint(format!(
-            "what was acknowledged is safe in {}",
-            folder.display()
-        )),
+        ObserveError::Store(StoreError::Foreign { .. }) => CmdError::usage(error)
+            .hint("name a new folder with --out, or that of an earlier observation to continue it"),
         other => CmdError::surroundings(other),
     }
 }
 
-/// Reads an address with or without a port, or a port alone.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(addr) = text.parse() {
-        return Ok(addr);
+/// The same for a run that had begun.
+fn explain_end(error: ObserveError, folder: &Path) -> CmdError {
+    let is_store = matches!(error, ObserveError::Store(_));
+    let error = explain(error);
+    if !is_store {
+        return error;
     }
-    if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    let hint = format!("what was acknowledged is safe in {}", folder.display());
+    match hints::of(&error.to_string()) {
+        Some(of_system) => error.hint(format!("{of_system}; {hint}")),
+        None => error.hint(hint),
     }
-    let ip: IpAddr = text
-        .parse()
-        .map_err(|_| "write an address, ADDRESS:PORT, or :PORT".to_owned())?;
-    Ok(SocketAddr::new(ip, 0))
 }

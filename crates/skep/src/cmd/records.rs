@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde_json::{Map, Value as Json};
-use skep_evidence::record::{Record, fields::FIELDS};
+use skep_evidence::record::{
+    Record,
+    fields::{FIELDS, KINDS},
+};
 use skep_net::store::ObservationReader;
 use skep_wire::bencode::{self, Node, Value};
 
@@ -30,13 +34,23 @@ pub(crate) struct Args {
     /// The observation's folder.
     dir: PathBuf,
     /// Only records of these kinds, for example `verified` or `listed`; may be repeated.
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
     kind: Vec<String>,
+}
+
+/// The kinds that this build knows. A record of a kind that it does not know is printed without --kind.
+fn kinds() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        KINDS
+            .iter()
+            .map(|kind| PossibleValue::new(kind.name).help(kind.sentence)),
+    )
 }
 
 pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     let observation = ObservationReader::open(&args.dir).map_err(|error| {
-        CmdError::surroundings(error).hint("DIR is the folder that `skep observe --out DIR` made")
+        CmdError::surroundings(error)
+            .or_hint("DIR is the folder that `skep observe --out DIR` made")
     })?;
     let mut lines = String::new();
     for record in observation.records() {

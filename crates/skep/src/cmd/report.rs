@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use skep_analysis::report::{CSV_NAME, HTML_NAME, JSON_NAME, table};
 use skep_net::report::{self, Made, REPORT_DIR};
 
-use crate::ui::{self, CmdError, Context, Outcome};
+use crate::{
+    torrent_file,
+    ui::{self, CmdError, Context, Outcome},
+};
 
 /// Print Exhibit A of an observation: numbered endpoints with times, claims and grades
 ///
@@ -21,7 +24,7 @@ pub(crate) struct Args {
     /// Which file.
     #[arg(long, value_enum, default_value_t = Format::All)]
     format: Format,
-    /// Where to: a folder for all, a file for one; "-" is standard output.
+    /// Where to: a folder for all, a file or a folder for one; "-" is standard output.
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
@@ -51,7 +54,8 @@ impl Format {
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let made = report::make(&args.dir).map_err(|error| {
-        CmdError::surroundings(error).hint("DIR is the folder that `skep observe --out DIR` made")
+        CmdError::surroundings(error)
+            .or_hint("DIR is the folder that `skep observe --out DIR` made")
     })?;
     if made.uncovered > 0 {
         ctx.note(format!(
@@ -88,9 +92,12 @@ fn one(out: Option<&Path>, name: &str, made: &Made) -> Result<(), CmdError> {
         .find(|file| file.0 == name)
         .map_or(&[][..], |file| file.1);
     match out {
-        Some(path) if path != Path::new("-") => std::fs::write(path, bytes)
-            .with_context(|| path.display().to_string())
-            .map_err(CmdError::surroundings),
+        Some(path) if path != Path::new("-") => {
+            let path = torrent_file::place(path.to_owned(), name);
+            std::fs::write(&path, bytes)
+                .with_context(|| path.display().to_string())
+                .map_err(CmdError::surroundings)
+        }
         Some(_) | None => ui::print(bytes).map(|_| ()),
     }
 }

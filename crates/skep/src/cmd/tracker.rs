@@ -1,7 +1,6 @@
 //! `skep tracker`: tell peers of each other.
 
 use std::{
-    io::ErrorKind,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
@@ -10,6 +9,7 @@ use anyhow::Context as _;
 use skep_net::tracker::{TrackerConfig, TrackerHandle, TrackerServer, TrackerServerError};
 
 use crate::{
+    hints, options,
     signals::Ending,
     ui::{self, CmdError, Context, Outcome},
     units::Span,
@@ -30,10 +30,10 @@ const PORT: u16 = 6969;
 pub(crate) struct Args {
     /// Serve HTTP here, for example 127.0.0.1:6969 or [::]:6969; may be repeated. Port 0 lets the
     /// system choose.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = options::listen_exactly)]
     http: Vec<SocketAddr>,
     /// Serve UDP here; likewise.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = options::listen_exactly)]
     udp: Vec<SocketAddr>,
     /// How long clients are to wait between announces. A peer that misses two is gone.
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 4_096, value_parser = limit)]
     conns_max: usize,
     /// Print a line of counts to standard error this often; 0 never does.
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = options::span_or_none)]
     stats: Span,
 }
 
@@ -104,12 +104,7 @@ async fn serve(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
 
 fn cannot_start(error: TrackerServerError) -> CmdError {
     let hint = match &error {
-        TrackerServerError::Listen { error, .. } => match error.kind() {
-            ErrorKind::AddrInUse => Some("another program uses the port; name another one"),
-            ErrorKind::AddrNotAvailable => Some("this machine does not have the address"),
-            ErrorKind::PermissionDenied => Some("ports below 1024 are for the superuser"),
-            _ => None,
-        },
+        TrackerServerError::Listen { error, .. } => hints::of_listening(error),
         _ => None,
     };
     let error = CmdError::surroundings(error);

@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, _ctx: &Context) -> Result<Outcome, CmdError> {
     let bundle = BundleFile::open(&args.bundle)
         .with_context(|| args.bundle.display().to_string())
         .map_err(|error| {
-            CmdError::surroundings(error).hint("BUNDLE is the file that `skep bundle DIR` made")
+            CmdError::surroundings(error).or_hint("BUNDLE is the file that `skep bundle DIR` made")
         })?;
     let outcome = skep_verify::verify(bundle, policy.as_ref());
     if let Some((check, failure)) = outcome.failure()
