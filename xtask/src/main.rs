@@ -7,6 +7,7 @@ mod bench;
 mod docs;
 mod fuzz;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -16,11 +17,13 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [PHASE...] [--long]   every check in order, or only the named phases:
-                             fmt clippy tidy unit release demo fuzz interop
-                             --long: hundreds of seeds, 10 minutes a fuzz target
+                             fmt clippy tidy unit swarms release demo fuzz interop
+                             --long: a thousand seeds, 10 minutes a fuzz target
   tidy                       layering, file sizes and the other rules of docs/style.md
   docs [--check]             write the generated pages of docs/ (or check that they are current)
   fuzz [TARGET] [SECONDS]    fuzz one target or all of them, 10 s each
+  sim [--from SEED] [--seeds N] [--peers LEAST..MOST]
+                             swarms in virtual time, each judged; 100 seeds of 50..300 peers
   bench [NAME...] [--reps N] [--mib N] [--meta v1|v2|hybrid] [--piece KIB] [--dir DIR] [--all] [--keep FILE]
                              measure skep beside its peers: create recheck transfer swarm ledger
                              --dir: content there (a disk, say) instead of in memory
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("docs") => docs::run(rest),
         Some("fuzz") => fuzz::run(rest),
+        Some("sim") => sim::run(rest),
         Some("bench") => bench::run(rest),
         Some("help" | "-h" | "--help") => {
             println!("{USAGE}");

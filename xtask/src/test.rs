@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{docs, fuzz, shell, tidy};
+use crate::{docs, fuzz, shell, sim, tidy};
 
 /// What a phase came to.
 enum Verdict {
@@ -34,6 +34,10 @@ const PHASES: &[Phase] = &[
         passed(docs::run(&["--check".into()]))
     }),
     ("unit", unit),
+    ("swarms", |long| match long {
+        true => passed(sim::swarms(0, sim::SEEDS_LONG, (50, 300))),
+        false => Ok(Verdict::Skipped("unit has some; --long".into())),
+    }),
     ("release", |_| {
         passed(shell::run(shell::cargo(&[
             "build",

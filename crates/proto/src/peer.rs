@@ -17,12 +17,14 @@
 pub(crate) mod bucket;
 mod conn;
 mod hashes;
+mod holdings;
 mod limits;
 mod open;
 mod types;
 mod violation;
 
 pub use conn::PeerConn;
+pub use holdings::Holding;
 pub use limits::*;
 pub use types::{Event, InfoHashes, PeerConfig, SetKind, Transmit, Want, Why};
 pub use violation::Violation;

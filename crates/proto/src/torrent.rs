@@ -34,6 +34,7 @@ mod book;
 mod choker;
 mod fast;
 mod hashes;
+mod holdings;
 mod limits;
 mod machine;
 mod partial;

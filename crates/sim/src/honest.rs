@@ -1,18 +1,25 @@
 //! An honest peer: the torrent machine with a virtual disk.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use skep_hash::{Sha1Digest, sha1};
 use skep_proto::{
     drain::{Inlet, Part},
-    peer::Transmit,
+    peer::{InfoHashes, Transmit, Violation, Why},
     torrent::{
         Action, Event, PeerKey, Source, Torrent, TorrentConfig, TorrentStream, TorrentWorld,
         Verdict, settle,
     },
 };
 use skep_wire::{
-    Bitfield, Block, Moment, PeerId, PieceIndex, peer::piece_header, piece::BLOCK_LEN,
+    Bitfield, Block, Moment, PeerId, PieceIndex, PieceSizes,
+    peer::{HashRequest, piece_header},
+    piece::BLOCK_LEN,
 };
 
 use crate::{
@@ -22,6 +29,12 @@ use crate::{
 
 /// Seconds between announces to the tracker.
 const ANNOUNCE_SECS: u64 = 30;
+
+/// Seconds for which a socket may take nothing before the driver gives the stream up.
+const STUCK_SECS: u64 = 60;
+
+/// A peer that lets so many bytes wait is not told hashes before it reads.
+pub const WAITING_BYTES_MAX: u64 = 1 << 20;
 
 const TICK: u64 = u64::MAX;
 const ANNOUNCE: u64 = u64::MAX - 1;
@@ -34,10 +47,34 @@ pub struct Honest {
     config: TorrentConfig,
 }
 
+/// What is said of an honest peer besides its pieces.
+#[derive(Debug)]
+pub struct Setup {
+    /// What it has from the start.
+    pub have: Bitfield,
+    /// The names by which it knows the torrent: of a hybrid both, or one.
+    pub names: InfoHashes,
+    /// Whether only accusations are remembered, not every event: for large swarms.
+    pub forgets: bool,
+}
+
+/// An honest peer holds somebody's bytes or words to be wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accusation {
+    /// When.
+    pub at: Moment,
+    /// Whom.
+    pub whom: IpAddr,
+    /// The ban or the violation, in words.
+    pub why: String,
+}
+
 /// All that surrounds the machine.
 #[derive(Debug)]
 struct Desk {
     content: Arc<Content>,
+    names: InfoHashes,
+    sizes: PieceSizes,
     host: HostId,
     links: BTreeMap<PeerKey, Link>,
     keys: BTreeMap<Link, PeerKey>,
@@ -48,7 +85,16 @@ struct Desk {
     digests: BTreeMap<PieceIndex, bool>,
     /// Survives a crash: pieces that were verified and written.
     disk: Bitfield,
+    /// Requests for hashes of peers that do not read.
+    late: Vec<(PeerKey, HashRequest)>,
+    /// Since when a socket takes nothing.
+    stuck: BTreeMap<PeerKey, Moment>,
+    forgets: bool,
     events: Vec<(Moment, Event)>,
+    accusations: Vec<Accusation>,
+    wrong: Vec<PieceIndex>,
+    sent: u64,
+    waiting_bytes_max: u64,
 }
 
 /// The desk with the network at hand.
@@ -58,17 +104,22 @@ struct Hands<'a> {
 }
 
 impl Honest {
-    /// Makes a peer that has `have`. It begins when its host is started.
+    /// Makes a peer. It begins when its host is started.
     pub fn new(
         content: &Arc<Content>,
-        have: Bitfield,
+        setup: Setup,
         host: HostId,
         net: &mut Net,
         tune: impl FnOnce(&mut TorrentConfig),
     ) -> Self {
+        let Setup {
+            have,
+            names,
+            forgets,
+        } = setup;
         let mut peer_id = PeerId(*b"-SK0001-000000000000");
         net.rng().fill(&mut peer_id.0[8..]);
-        let mut config = TorrentConfig::new(content.info_hash(), peer_id, content.sizes());
+        let mut config = TorrentConfig::new(names, peer_id, content.sizes(names));
         config.have = have.clone();
         config.listen_port = Some(net.addr(host).port());
         config.seed = net.rng().next_u64();
@@ -76,6 +127,8 @@ impl Honest {
         tune(&mut config);
         let desk = Desk {
             content: Arc::clone(content),
+            names,
+            sizes: config.sizes.clone(),
             host,
             links: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -84,7 +137,14 @@ impl Honest {
             buffers: BTreeMap::new(),
             digests: BTreeMap::new(),
             disk: have,
+            late: Vec::new(),
+            stuck: BTreeMap::new(),
+            forgets,
             events: Vec::new(),
+            accusations: Vec::new(),
+            wrong: Vec::new(),
+            sent: 0,
+            waiting_bytes_max: 0,
         };
         Self {
             torrent: Torrent::new(config.clone(), net.now()),
@@ -98,9 +158,45 @@ impl Honest {
         &self.torrent
     }
 
-    /// Everything that the machine said, with its time.
+    /// Everything that the machine said, with its time; nothing if it [`Setup::forgets`].
     pub fn events(&self) -> &[(Moment, Event)] {
         &self.desk.events
+    }
+
+    /// Whom it holds to be wrong.
+    pub fn accusations(&self) -> &[Accusation] {
+        &self.desk.accusations
+    }
+
+    /// The pieces whose hash agreed although their bytes are not those of the content.
+    pub fn wrong_pieces(&self) -> &[PieceIndex] {
+        &self.desk.wrong
+    }
+
+    /// How many messages it sent, blocks included.
+    pub fn sent(&self) -> u64 {
+        self.desk.sent
+    }
+
+    /// The most bytes that waited for one peer that did not read, payloads not counted.
+    pub fn waiting_bytes_max(&self) -> u64 {
+        self.desk.waiting_bytes_max
+    }
+
+    /// How many pieces have a buffer.
+    pub fn buffer_count(&self) -> usize {
+        self.desk.buffers.len()
+    }
+
+    /// The most bytes of an unfinished message that are kept of one connection.
+    pub fn carried_max(&self) -> usize {
+        let inlets = self.desk.inlets.values();
+        inlets.map(Inlet::carried).max().unwrap_or(0)
+    }
+
+    /// The names by which it knows the torrent.
+    pub fn names(&self) -> InfoHashes {
+        self.desk.names
     }
 
     /// Its host's number.
@@ -149,12 +245,14 @@ impl Honest {
             }
             Happening::Timer { tag: TICK } => {
                 self.torrent.handle_timeout(now);
+                self.look_at_sockets(net);
                 self.set_tick(net);
             }
             Happening::Timer { tag: ANNOUNCE } => self.announce(net),
             Happening::Timer { tag } => self.verify(PieceIndex(tag as u32), net),
-            Happening::Named { addrs } => {
-                self.torrent.handle_candidates(Source::Tracker, &addrs, now);
+            Happening::Named { swarm, addrs } => {
+                self.torrent
+                    .handle_candidates_of(swarm, Source::Tracker, &addrs, now);
             }
             Happening::Datagram { .. } => {}
         }
@@ -188,13 +286,18 @@ impl Honest {
         self.desk.inlets.clear();
         self.desk.outboxes.clear();
         self.desk.buffers.clear();
+        self.desk.late.clear();
+        self.desk.stuck.clear();
         self.set_tick(net);
         self.announce(net);
     }
 
     fn announce(&self, net: &mut Net) {
         let host = self.desk.host;
-        net.announce(host);
+        self.desk
+            .names
+            .iter()
+            .for_each(|name| net.announce(host, name));
         net.timer(
             host,
             net.now() + Duration::from_secs(ANNOUNCE_SECS),
@@ -205,6 +308,33 @@ impl Honest {
     fn set_tick(&self, net: &mut Net) {
         if let Some((at, _)) = self.torrent.poll_timeout() {
             net.timer(self.desk.host, at, TICK);
+        }
+    }
+
+    /// What a driver does for sockets that take nothing: hashes wait, and in the end the stream is
+    /// given up.
+    fn look_at_sockets(&mut self, net: &mut Net) {
+        let now = net.now();
+        for (&peer, &link) in &self.desk.links {
+            let waiting = net.waiting_bytes(link);
+            self.desk.waiting_bytes_max = self.desk.waiting_bytes_max.max(waiting);
+            if net.is_stuck(link) {
+                self.desk.stuck.entry(peer).or_insert(now);
+            }
+        }
+        let long = Duration::from_secs(STUCK_SECS);
+        let stuck = self.desk.stuck.iter();
+        let given_up = stuck.filter(|(_, since)| now.since(**since) >= long);
+        for peer in given_up.map(|(&peer, _)| peer).collect::<Vec<_>>() {
+            self.desk.stuck.remove(&peer);
+            self.torrent.handle_end(peer, now);
+        }
+        for (peer, request) in std::mem::take(&mut self.desk.late) {
+            let mut hands = Hands {
+                desk: &mut self.desk,
+                net,
+            };
+            hands.tell_hashes(&mut self.torrent, peer, request);
         }
     }
 
@@ -239,7 +369,10 @@ impl Honest {
             return;
         };
         let wants = self.desk.digests.remove(&piece).unwrap_or(false);
-        let good = self.desk.content.is_piece(piece, &bytes);
+        let good = self.desk.content.is_piece(self.desk.names, piece, &bytes);
+        if good && !self.desk.content.begins_with(piece, &bytes) {
+            self.desk.wrong.push(piece);
+        }
         let digests = |on: bool| -> Vec<Sha1Digest> {
             if on {
                 bytes.chunks(BLOCK_LEN as usize).map(sha1).collect()
@@ -278,6 +411,18 @@ impl Hands<'_> {
         }
     }
 
+    fn tell_hashes(&mut self, torrent: &mut Torrent, peer: PeerKey, request: HashRequest) {
+        let Some(&link) = self.desk.links.get(&peer) else {
+            return;
+        };
+        if self.net.waiting_bytes(link) > WAITING_BYTES_MAX {
+            self.desk.late.push((peer, request));
+            return;
+        }
+        let hashes = self.desk.content.hashes(&self.desk.disk, &request);
+        torrent.handle_hashes(peer, request, hashes.as_deref(), self.net.now());
+    }
+
     fn send_block(&mut self, peer: PeerKey, block: Block) {
         let mut header = self.desk.outboxes.remove(&peer).unwrap_or_default();
         header.extend_from_slice(&piece_header(block));
@@ -295,7 +440,7 @@ impl Hands<'_> {
 
 impl TorrentWorld for Hands<'_> {
     fn payload(&mut self, part: Part<'_>) {
-        let size = self.desk.content.piece_size(part.block.piece) as usize;
+        let size = self.desk.sizes.size(part.block.piece) as usize;
         let buffer = self
             .desk
             .buffers
@@ -316,6 +461,7 @@ impl TorrentWorld for Hands<'_> {
                 peer,
                 what: Transmit::Bytes(bytes),
             } => {
+                self.desk.sent += 1;
                 self.desk
                     .outboxes
                     .entry(peer)
@@ -325,7 +471,10 @@ impl TorrentWorld for Hands<'_> {
             Action::Send {
                 peer,
                 what: Transmit::Block(block),
-            } => self.send_block(peer, block),
+            } => {
+                self.desk.sent += 1;
+                self.send_block(peer, block);
+            }
             Action::Close { peer } => {
                 if let Some(link) = self.desk.links.get(&peer).copied() {
                     if let Some(bytes) = self.desk.outboxes.remove(&peer) {
@@ -335,6 +484,7 @@ impl TorrentWorld for Hands<'_> {
                     self.desk.links.remove(&peer);
                     self.desk.keys.remove(&link);
                     self.desk.inlets.remove(&peer);
+                    self.desk.stuck.remove(&peer);
                 }
             }
             Action::Verify { piece, digests } => {
@@ -344,7 +494,7 @@ impl TorrentWorld for Hands<'_> {
                     .timer(self.desk.host, self.net.now() + takes, u64::from(piece.0));
             }
             Action::HashesWanted { peer, request } => {
-                torrent.handle_hashes(peer, request, None, self.net.now());
+                self.tell_hashes(torrent, peer, request);
             }
             Action::Abandon { piece } => {
                 self.desk.buffers.remove(&piece);
@@ -353,6 +503,32 @@ impl TorrentWorld for Hands<'_> {
     }
 
     fn event(&mut self, _torrent: &mut Torrent, event: Event) {
-        self.desk.events.push((self.net.now(), event));
+        let at = self.net.now();
+        if let Some((whom, why)) = accusation(&event) {
+            self.desk.accusations.push(Accusation { at, whom, why });
+        }
+        if !self.desk.forgets {
+            self.desk.events.push((at, event));
+        }
+    }
+}
+
+/// Whom an event accuses of what. That we connected to ourselves is nobody's fault, nor that who knows
+/// a hybrid by one of its names was called by the other.
+fn accusation(event: &Event) -> Option<(IpAddr, String)> {
+    let of = |addr: &SocketAddr, why: String| Some((addr.ip(), why));
+    match event {
+        Event::Banned { addr, why } => of(addr, format!("banned: {why}")),
+        Event::Closed { addr, why, .. } => match why {
+            Why::Violation(Violation::OwnPeerId | Violation::WrongInfoHash { .. }) => None,
+            Why::Violation(violation) => of(addr, violation.to_string()),
+            Why::PeerClosed | Why::WeClosed | Why::Idle | Why::Stalled => None,
+        },
+        Event::Opened { .. }
+        | Event::BlockArrived { .. }
+        | Event::BlockWasted { .. }
+        | Event::PieceVerified { .. }
+        | Event::PieceFailed { .. }
+        | Event::Complete => None,
     }
 }

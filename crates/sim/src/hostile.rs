@@ -1,20 +1,23 @@
 //! Peers that break the rules, each in one way.
 
+mod lies;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use skep_proto::{
-    drain::{Inlet, Part, PeerWorld, Span, settle},
-    peer::{Event, PeerConfig, PeerConn, Transmit},
-    rng::Rng,
+    drain::{Inlet, Span, settle},
+    peer::{InfoHashes, PeerConfig, PeerConn},
 };
 use skep_wire::{
-    Bitfield, Block, Moment, PeerId, PieceIndex,
-    peer::{HANDSHAKE_LEN, Handshake, Message, Reserved, piece_header},
+    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex,
+    peer::{HANDSHAKE_LEN, Handshake, Message, Reserved, ext::ExtHandshake, piece_header},
 };
 
+pub use self::lies::HashLie;
+use self::lies::Lies;
 use crate::{
     content::Content,
-    net::{Chunk, Happening, HostId, Link, Net},
+    net::{Happening, HostId, Link, Net},
 };
 
 /// What a hostile peer does.
@@ -42,11 +45,35 @@ pub enum Kind {
     Http,
     /// Accepts and says nothing.
     Silent,
+    /// Claims everything, unchokes and refuses every request.
+    RefusesAll,
+    /// Serves what is right, and falls silent at some byte while the stream stands.
+    Stalls,
+    /// Claims everything, takes pieces back and claims them again (BEP 54), and serves what is right.
+    TakesBack,
+    /// Chokes and unchokes every few seconds.
+    Flaps,
+    /// Names hundreds of addresses at which nobody is (BEP 11), and more each minute.
+    NamesNobody,
+    /// Asks for everything and does not read.
+    NeverReads,
+    /// Opens stream after stream and says nothing.
+    Crowds,
+    /// Asks for more hashes at once than anyone may.
+    HashFlood,
+    /// Asks for blocks' hashes all the time, as many at once as it may.
+    HashPest,
+    /// The same, and does not read.
+    HashPestNeverReads,
+    /// Asks for hashes that no tree can have.
+    HashNonsense,
+    /// Answers and refuses requests for hashes that nobody made.
+    HashesUnasked,
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
+    /// Those that every torrent of version 1 may meet.
+    pub const PLAIN: [Self; 11] = [
         Self::DeliversNothing,
         Self::Garbage,
         Self::Poison,
@@ -60,14 +87,64 @@ impl Kind {
         Self::Silent,
     ];
 
-    /// Whether it keeps the protocol but lies in what it offers.
+    /// Those that keep more of the protocol.
+    pub const SLY: [Self; 7] = [
+        Self::RefusesAll,
+        Self::Stalls,
+        Self::TakesBack,
+        Self::Flaps,
+        Self::NamesNobody,
+        Self::NeverReads,
+        Self::Crowds,
+    ];
+
+    /// Those that speak of hashes (BEP 52); where version 2 was not agreed they are idle.
+    pub const HASHES: [Self; 5] = [
+        Self::HashFlood,
+        Self::HashPest,
+        Self::HashPestNeverReads,
+        Self::HashNonsense,
+        Self::HashesUnasked,
+    ];
+
+    /// Whether it keeps the protocol but lies in what it offers or asks.
     fn speaks(self) -> bool {
-        matches!(self, Self::DeliversNothing | Self::Garbage | Self::Poison)
+        match self {
+            Self::SlowLoris
+            | Self::HaveFlood
+            | Self::WrongIndex
+            | Self::Unrequested
+            | Self::TooLong
+            | Self::Echo
+            | Self::Http
+            | Self::Silent
+            | Self::Crowds => false,
+            Self::DeliversNothing
+            | Self::Garbage
+            | Self::Poison
+            | Self::RefusesAll
+            | Self::Stalls
+            | Self::TakesBack
+            | Self::Flaps
+            | Self::NamesNobody
+            | Self::NeverReads
+            | Self::HashFlood
+            | Self::HashPest
+            | Self::HashPestNeverReads
+            | Self::HashNonsense
+            | Self::HashesUnasked => true,
+        }
     }
 }
 
 /// How many of the addresses that the tracker names a hostile peer dials.
 const DIALS: usize = 10;
+
+/// How many streams one that crowds opens to each of them.
+const CROWD: usize = 10;
+
+/// Seconds between the times at which it does something of its own accord.
+const TICK_SECS: u64 = 10;
 
 /// A hostile peer.
 #[derive(Debug)]
@@ -77,7 +154,9 @@ pub struct Hostile {
     content: Arc<Content>,
     peer_id: PeerId,
     sessions: BTreeMap<Link, Session>,
+    lie: HashLie,
     served: u64,
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -92,13 +171,16 @@ impl Hostile {
         let mut peer_id = PeerId(*b"-XX6666-000000000000");
         net.rng().fill(&mut peer_id.0[8..]);
         let content = Arc::clone(content);
+        let lie = *net.rng().choose(&HashLie::ALL).expect("there are some");
         Self {
             kind,
             host,
             content,
             peer_id,
             sessions: BTreeMap::new(),
+            lie,
             served: 0,
+            asked: 0,
         }
     }
 
@@ -112,6 +194,16 @@ impl Hostile {
         self.served
     }
 
+    /// How it answers who asks it for hashes.
+    pub fn lie(&self) -> HashLie {
+        self.lie
+    }
+
+    /// How many requests for hashes it was sent.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
     /// Its host's number.
     pub fn host(&self) -> HostId {
         self.host
@@ -120,17 +212,22 @@ impl Hostile {
     /// Deals with what happened to its host.
     pub fn handle(&mut self, what: Happening, net: &mut Net) {
         match what {
-            Happening::Started => net.announce(self.host),
-            Happening::Named { addrs } => {
-                for addr in addrs.into_iter().take(DIALS) {
+            Happening::Started => {
+                let names = self.content.names();
+                names.iter().for_each(|name| net.announce(self.host, name));
+            }
+            Happening::Named { swarm, addrs } => {
+                let dials = if self.kind == Kind::Crowds { CROWD } else { 1 };
+                let addrs = addrs.into_iter().take(DIALS);
+                for addr in addrs.flat_map(|addr| std::iter::repeat_n(addr, dials)) {
                     let link = net.connect(self.host, addr);
-                    let session = self.session(true, net.now());
+                    let session = self.session(Some(swarm), net.now());
                     self.sessions.insert(link, session);
                 }
-                net.timer(self.host, net.now() + Duration::from_secs(10), 0);
+                net.timer(self.host, net.now() + Duration::from_secs(TICK_SECS), 0);
             }
             Happening::Incoming { link, .. } => {
-                let session = self.session(false, net.now());
+                let session = self.session(None, net.now());
                 self.sessions.insert(link, session);
             }
             Happening::Connected { link } => self.hear(link, &[], net),
@@ -144,21 +241,23 @@ impl Hostile {
         }
     }
 
-    fn session(&self, outgoing: bool, now: Moment) -> Session {
+    /// For a stream that it opened to a swarm, or that came in.
+    fn session(&self, dialled: Option<InfoHash>, now: Moment) -> Session {
         if !self.kind.speaks() {
             return Session::Raw {
                 got: 0,
                 said: false,
             };
         }
+        let names = self.content.names();
         let config = PeerConfig {
-            info_hashes: self.content.info_hash().into(),
-            info_hash: self.content.info_hash(),
+            info_hashes: names,
+            info_hash: dialled.unwrap_or(names.first()),
             peer_id: self.peer_id,
             reserved: Reserved::OURS,
-            sizes: self.content.sizes(),
-            ext: None,
-            outgoing,
+            sizes: self.content.sizes(InfoHashes::V1(names.first())),
+            ext: Some(ExtHandshake::default()),
+            outgoing: dialled.is_some(),
             have: Some(Bitfield::full(self.content.piece_count())),
         };
         Session::Speaks {
@@ -175,15 +274,18 @@ impl Hostile {
             Session::Speaks { conn, inlet } => {
                 let mut world = Lies {
                     kind: self.kind,
+                    lie: self.lie,
                     content: &self.content,
                     link,
                     net,
                     sent: 0,
+                    asked: 0,
                 };
                 let now = world.net.now();
                 settle(conn, Span::default(), &mut world);
                 inlet.feed(conn.as_mut(), bytes, now, &mut world);
                 self.served += world.sent;
+                self.asked += world.asked;
                 if conn.is_closed() {
                     return net.close(link);
                 }
@@ -236,8 +338,23 @@ impl Hostile {
             }
             Kind::TooLong => out.extend_from_slice(&[0xff; 5]),
             Kind::Http => out = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-            Kind::Silent => out.clear(),
-            Kind::DeliversNothing | Kind::Garbage | Kind::Poison | Kind::Echo => {}
+            Kind::Silent | Kind::Crowds => out.clear(),
+            // They speak the protocol, or say nothing of their own.
+            Kind::Echo
+            | Kind::DeliversNothing
+            | Kind::Garbage
+            | Kind::Poison
+            | Kind::RefusesAll
+            | Kind::Stalls
+            | Kind::TakesBack
+            | Kind::Flaps
+            | Kind::NamesNobody
+            | Kind::NeverReads
+            | Kind::HashFlood
+            | Kind::HashPest
+            | Kind::HashPestNeverReads
+            | Kind::HashNonsense
+            | Kind::HashesUnasked => {}
         }
         out
     }
@@ -248,59 +365,28 @@ impl Hostile {
                 Session::Raw { said: true, .. } if self.kind == Kind::SlowLoris => {
                     net.send(link, vec![0]);
                 }
-                Session::Raw { .. } | Session::Speaks { .. } => {}
+                Session::Raw { .. } => {}
+                Session::Speaks { conn, .. } => {
+                    let mut world = Lies {
+                        kind: self.kind,
+                        lie: self.lie,
+                        content: &self.content,
+                        link,
+                        net,
+                        sent: 0,
+                        asked: 0,
+                    };
+                    world.tick(conn);
+                    self.served += world.sent;
+                    self.asked += world.asked;
+                }
             }
         }
-        net.timer(self.host, net.now() + Duration::from_secs(10), 0);
-    }
-}
-
-/// The world of a hostile peer that keeps the protocol.
-struct Lies<'a> {
-    kind: Kind,
-    content: &'a Arc<Content>,
-    link: Link,
-    net: &'a mut Net,
-    sent: u64,
-}
-
-impl PeerWorld for Lies<'_> {
-    fn payload(&mut self, _part: Part<'_>) {}
-
-    fn transmit(&mut self, what: Transmit) {
-        match what {
-            Transmit::Bytes(bytes) => self.net.send(self.link, bytes),
-            Transmit::Block(block) => {
-                self.sent += 1;
-                self.net.send(self.link, piece_header(block).to_vec());
-                let honest = self.kind == Kind::Poison && self.net.rng().below(4) > 0;
-                let payload = if honest {
-                    self.content.block(block)
-                } else {
-                    self.garbage(block)
-                };
-                self.net.send(self.link, payload);
-            }
+        if self.kind == Kind::Crowds {
+            let names = self.content.names();
+            names.iter().for_each(|name| net.announce(self.host, name));
+        } else {
+            net.timer(self.host, net.now() + Duration::from_secs(TICK_SECS), 0);
         }
-    }
-
-    fn event(&mut self, conn: &mut PeerConn, event: Event, _span: Span) {
-        let now = self.net.now();
-        match event {
-            Event::PeerInterested => conn.set_peer_choked(false, now),
-            Event::PeerRequested(block) if self.kind != Kind::DeliversNothing => {
-                conn.send_block(block, now);
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Lies<'_> {
-    fn garbage(&mut self, block: Block) -> Chunk {
-        let mut bytes = vec![0; block.len as usize];
-        let mut rng = Rng::new(self.net.rng().next_u64());
-        rng.fill(&mut bytes);
-        bytes.into()
     }
 }

@@ -13,6 +13,7 @@
 //! - [`watcher`]: an observer among them
 //! - [`strangers`]: one observer machine among strangers, without a network
 //! - [`memory`]: files that lose nothing
+//! - [`trial`]: a swarm that a seed draws, and the judge of what became of it ([`trial::Trial`])
 
 pub mod content;
 pub mod disk;
@@ -24,6 +25,7 @@ pub mod net;
 pub mod strangers;
 pub mod swarm;
 pub mod tracker;
+pub mod trial;
 pub mod watcher;
 
 pub use lone::Sim;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use skep_proto::rng::Rng;
-use skep_wire::{Block, Moment};
+use skep_wire::{Block, InfoHash, Moment};
 
 /// Bytes that are shared, not copied.
 #[derive(Debug, Clone)]
@@ -144,6 +144,8 @@ pub enum Happening {
     },
     /// The tracker answered.
     Named {
+        /// In which swarm they are.
+        swarm: InfoHash,
         /// Whom it named.
         addrs: Vec<SocketAddr>,
     },
@@ -165,6 +167,8 @@ pub struct NetConfig {
     pub connect_fail_per_mille: u64,
     /// How long an attempt waits for an answer that does not come.
     pub connect_timeout: Duration,
+    /// Of a thousand streams so many stall in one direction after some byte: see [`Net::stall`].
+    pub stall_per_mille: u64,
 }
 
 impl Default for NetConfig {
@@ -176,6 +180,7 @@ impl Default for NetConfig {
             loss_per_mille: 5,
             connect_fail_per_mille: 20,
             connect_timeout: Duration::from_secs(5),
+            stall_per_mille: 0,
         }
     }
 }
@@ -194,7 +199,8 @@ pub struct Net {
     conns: Vec<Conn>,
     next_port: u16,
     /// Who announced to the tracker, and addresses that it lists though nobody is there.
-    listed: BTreeSet<SocketAddr>,
+    listed: BTreeSet<(InfoHash, SocketAddr)>,
+    delivered: u64,
 }
 
 #[derive(Debug)]
@@ -217,6 +223,12 @@ struct Conn {
     closed: [bool; 2],
     /// When the last segment towards each side arrives.
     last_arrival: [Moment; 2],
+    /// How many more bytes of each side leave before it stalls.
+    stalls_in: [Option<u64>; 2],
+    /// Bytes of each side that wait since it stalled, payloads of blocks not counted.
+    waiting: [u64; 2],
+    /// Whether anything waits, payloads too.
+    stuck: [bool; 2],
 }
 
 #[derive(Debug)]
@@ -270,6 +282,7 @@ impl Net {
             conns: Vec::new(),
             next_port: 0,
             listed: BTreeSet::new(),
+            delivered: 0,
         }
     }
 
@@ -344,6 +357,7 @@ impl Net {
             self.now = entry.at;
             let host = &self.hosts[entry.host.0];
             if host.up && host.life == entry.life && self.is_current(&entry.what) {
+                self.delivered += 1;
                 return Some((entry.host, entry.what));
             }
         }
@@ -357,6 +371,7 @@ impl Net {
         let reachable = target.filter(|host| self.hosts[host.0].up);
         let answers = reachable.filter(|host| self.hosts[host.0].listens);
         let fails = self.rng.below(1000) < self.config.connect_fail_per_mille;
+        let stalls_in = self.draw_stall();
         self.next_port = (self.next_port + 1) % 16_000;
         let own = SocketAddr::new(self.addr(from).ip(), 49_152 + self.next_port);
         self.conns.push(Conn {
@@ -364,6 +379,9 @@ impl Net {
             addrs: [own, to],
             closed: [false, answers.is_none() || fails],
             last_arrival: [Moment::ZERO; 2],
+            stalls_in,
+            waiting: [0; 2],
+            stuck: [false; 2],
         });
         match (reachable, answers) {
             (_, Some(host)) if !fails => {
@@ -415,10 +433,41 @@ impl Net {
 
     /// Sends a block's payload; [`Happening::Left`] says when its last byte has left.
     pub fn send_block(&mut self, link: Link, payload: Chunk, block: Block) {
+        let waited = self.conns[link.conn].waiting[link.side];
         let left = self.send_segments(link, payload);
-        if let Some(host) = self.conns[link.conn].hosts[link.side] {
+        let host = self.conns[link.conn].hosts[link.side];
+        if let (Some(host), Some(left)) = (host, left) {
             self.schedule(left, host, Happening::Left { link, block });
         }
+        // A driver leaves payload in the file until the socket takes it.
+        self.conns[link.conn].waiting[link.side] = waited;
+    }
+
+    /// After `bytes` more bytes nothing that this end sends leaves, and nobody is told: the other end
+    /// does not read, or something between them swallows everything.
+    pub fn stall(&mut self, link: Link, bytes: u64) {
+        self.conns[link.conn].stalls_in[link.side] = Some(bytes);
+    }
+
+    /// From now on this end does not read what the other sends.
+    pub fn stop_reading(&mut self, link: Link) {
+        self.stall(link.other(), 0);
+    }
+
+    /// How many bytes this end sent that do not leave, payloads of blocks not counted; nothing unless
+    /// it stalls, for other links take what they are given.
+    pub fn waiting_bytes(&self, link: Link) -> u64 {
+        self.conns[link.conn].waiting[link.side]
+    }
+
+    /// Whether something waits that does not leave, payloads counted.
+    pub fn is_stuck(&self, link: Link) -> bool {
+        self.conns[link.conn].stuck[link.side]
+    }
+
+    /// How many happenings hosts were told.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// Closes an end. The other end hears of it after everything that was sent before.
@@ -447,30 +496,30 @@ impl Net {
         self.schedule(at.max(self.now), host, Happening::Timer { tag });
     }
 
-    /// Announces the host to the tracker, which names others a little later.
-    pub fn announce(&mut self, host: HostId) {
+    /// Announces the host to the tracker as one of a swarm, of which it names others a little later.
+    pub fn announce(&mut self, host: HostId, swarm: InfoHash) {
         let own = self.addr(host);
         let mut addrs: Vec<SocketAddr> = self
             .listed
             .iter()
-            .copied()
-            .filter(|&addr| addr != own)
+            .filter(|&&(of, addr)| of == swarm && addr != own)
+            .map(|&(_, addr)| addr)
             .collect();
         self.rng.shuffle(&mut addrs);
         addrs.truncate(NAMED_MAX);
-        self.listed.insert(own);
+        self.listed.insert((swarm, own));
         let at = self.now + Duration::from_millis(20 + self.rng.below(500));
-        self.schedule(at, host, Happening::Named { addrs });
+        self.schedule(at, host, Happening::Named { swarm, addrs });
     }
 
-    /// Whom the tracker knows.
-    pub fn listed(&self) -> impl Iterator<Item = SocketAddr> {
+    /// Whom the tracker knows in which swarm.
+    pub fn listed(&self) -> impl Iterator<Item = (InfoHash, SocketAddr)> {
         self.listed.iter().copied()
     }
 
     /// Has the tracker list an address at which nobody may be.
-    pub fn list(&mut self, addr: SocketAddr) {
-        self.listed.insert(addr);
+    pub fn list(&mut self, swarm: InfoHash, addr: SocketAddr) {
+        self.listed.insert((swarm, addr));
     }
 
     /// The host vanishes. Half of its streams are reset, as when a process dies; the others fall
@@ -487,6 +536,7 @@ impl Net {
                     self.end(link, true);
                 } else {
                     self.conns[conn].closed[side] = true;
+                    self.stop_reading(link);
                 }
             }
         }
@@ -511,6 +561,9 @@ impl Net {
             return;
         }
         let other = link.other();
+        if conn.stalls_in[link.side] == Some(0) {
+            return;
+        }
         if let (Some(here), Some(there)) = (conn.hosts[link.side], conn.hosts[other.side]) {
             let arrives = self.now.max(self.hosts[here.0].up_free) + self.latency(here, there);
             let at = arrives.max(self.conns[link.conn].last_arrival[other.side]);
@@ -518,8 +571,19 @@ impl Net {
         }
     }
 
-    /// Cuts into segments and sends them; returns when the last byte leaves.
-    fn send_segments(&mut self, link: Link, mut chunk: Chunk) -> Moment {
+    /// Cuts into segments and sends them; returns when the last byte leaves, if it does.
+    fn send_segments(&mut self, link: Link, mut chunk: Chunk) -> Option<Moment> {
+        let conn = &mut self.conns[link.conn];
+        let mut stuck = 0;
+        if let Some(rest) = &mut conn.stalls_in[link.side] {
+            let len = chunk.range.len();
+            let leaves = usize::try_from(*rest).map_or(len, |rest| rest.min(len));
+            *rest -= leaves as u64;
+            stuck = len - leaves;
+            conn.waiting[link.side] += stuck as u64;
+            conn.stuck[link.side] |= stuck > 0;
+            chunk = chunk.split(leaves).0;
+        }
         let mut left = self.now;
         while !chunk.range.is_empty() {
             let len = chunk.range.len();
@@ -531,7 +595,22 @@ impl Net {
             left = self.send_segment(link, segment);
             chunk = rest;
         }
-        left
+        (stuck == 0).then_some(left)
+    }
+
+    /// Whether and where a new stream stalls: after a byte that is as likely among the first hundred
+    /// as among the first million.
+    fn draw_stall(&mut self) -> [Option<u64>; 2] {
+        let stalls = self.config.stall_per_mille;
+        if stalls == 0 || self.rng.below(1000) >= stalls {
+            return [None; 2];
+        }
+        let most = 1 << self.rng.below(21);
+        let bytes = Some(self.rng.below(most));
+        match self.rng.below(2) {
+            0 => [bytes, None],
+            _ => [None, bytes],
+        }
     }
 
     fn send_segment(&mut self, link: Link, bytes: Chunk) -> Moment {

@@ -7,7 +7,7 @@ use skep_wire::{Bitfield, Moment};
 
 use crate::{
     content::{Content, TRACKER},
-    honest::Honest,
+    honest::{Honest, Setup},
     hostile::{Hostile, Kind},
     net::{HostId, Net, NetConfig},
     tracker::Tracker,
@@ -61,8 +61,23 @@ impl Swarm {
         have: Bitfield,
         tune: impl FnOnce(&mut TorrentConfig),
     ) -> HostId {
+        let setup = Setup {
+            have,
+            names: self.content.names(),
+            forgets: false,
+        };
+        self.add_honest_as(at, setup, tune)
+    }
+
+    /// Adds an honest peer that knows the torrent by some of its names only, or forgets its events.
+    pub fn add_honest_as(
+        &mut self,
+        at: Moment,
+        setup: Setup,
+        tune: impl FnOnce(&mut TorrentConfig),
+    ) -> HostId {
         let host = self.net.add_host(at);
-        let peer = Honest::new(&self.content, have, host, &mut self.net, tune);
+        let peer = Honest::new(&self.content, setup, host, &mut self.net, tune);
         self.actors.push(Actor::Honest(Box::new(peer)));
         host
     }
@@ -83,7 +98,7 @@ impl Swarm {
         tune: impl FnOnce(&mut skep_observe::Config),
     ) -> HostId {
         let host = self.net.add_host_at(TRACKER, Moment::ZERO);
-        let tracker = Tracker::new(&self.content, host, &mut self.net);
+        let tracker = Tracker::new(host, &mut self.net);
         self.actors.push(Actor::Tracker(Box::new(tracker)));
         let host = self.net.add_host(from);
         let watcher = Watcher::new(&self.content, host, until, &mut self.net, tune);

@@ -1,14 +1,9 @@
 //! A tracker that answers datagrams (BEP 15): the server machine, fed with whomever
 //! [`Net::announce`] has brought.
 
-use std::sync::Arc;
-
 use skep_proto::tracker::server::{Answerer, StoreConfig};
 
-use crate::{
-    content::Content,
-    net::{Happening, HostId, Net},
-};
+use crate::net::{Happening, HostId, Net};
 
 /// Seconds between announces that clients are told.
 const INTERVAL_SECS: u32 = 60;
@@ -17,19 +12,17 @@ const INTERVAL_SECS: u32 = 60;
 #[derive(Debug)]
 pub struct Tracker {
     host: HostId,
-    content: Arc<Content>,
     answerer: Answerer,
 }
 
 impl Tracker {
     /// Makes a tracker that knows of nobody.
-    pub fn new(content: &Arc<Content>, host: HostId, net: &mut Net) -> Self {
+    pub fn new(host: HostId, net: &mut Net) -> Self {
         let mut seed = [0; 32];
         net.rng().fill(&mut seed);
         let config = StoreConfig::with_interval(INTERVAL_SECS, seed);
         Self {
             host,
-            content: Arc::clone(content),
             answerer: Answerer::new(config, seed),
         }
     }
@@ -44,10 +37,8 @@ impl Tracker {
         match what {
             Happening::Datagram { from, bytes } => {
                 let now = net.now();
-                for addr in net.listed() {
-                    self.answerer
-                        .store_mut()
-                        .inject(self.content.info_hash(), addr, now);
+                for (swarm, addr) in net.listed() {
+                    self.answerer.store_mut().inject(swarm, addr, now);
                 }
                 let mut reply = Vec::new();
                 self.answerer.answer_datagram(from, &bytes, now, &mut reply);

@@ -132,7 +132,7 @@ impl Watcher {
         match what {
             Happening::Started => {
                 self.sample(net);
-                net.announce(self.host);
+                net.announce(self.host, self.targets[0].metainfo.info_hash);
             }
             Happening::Timer { tag: CLOCK } => self.sample(net),
             Happening::Timer { tag: STOP } => self.feed(Input::Stop, vec![], net),

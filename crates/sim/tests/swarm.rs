@@ -6,8 +6,9 @@ use skep_proto::{rng::Rng, torrent::Event};
 use skep_sim::{Swarm, content::Content, hostile::Kind, net::NetConfig};
 use skep_wire::{Moment, piece::BLOCK_LEN};
 
-/// How many seeds each half of the ordinary test runs. `SKEP_SIM_SEEDS` asks for more or fewer.
-const SEEDS: u64 = 100;
+/// How many seeds each half of the ordinary test runs. `SKEP_SIM_SEEDS` asks for more or fewer; the long
+/// form of all this is `cargo xtask sim`.
+const SEEDS: u64 = 20;
 
 /// A hundred honest peers that come and go, one seeder, and six hostile ones of kinds that change
 /// from seed to seed: everyone completes, with every piece checked, nobody honest is banned, whoever
@@ -54,7 +55,7 @@ fn hundred(seed: u64) {
         .map(|_| swarm.add_leecher(Moment::from_millis(rng.below(20_000))))
         .collect();
     for n in 0..6 {
-        let kind = Kind::ALL[(seed as usize * 6 + n) % Kind::ALL.len()];
+        let kind = Kind::PLAIN[(seed as usize * 6 + n) % Kind::PLAIN.len()];
         swarm.add_hostile(Moment::from_millis(rng.below(5_000)), kind);
     }
     for _ in 0..5 {

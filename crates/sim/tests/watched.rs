@@ -130,10 +130,11 @@ fn watched(seed: u64) -> Swarm {
     for _ in 0..15 {
         swarm.add_leecher(Moment::from_millis(rng.below(60_000)));
     }
-    for kind in Kind::ALL {
+    for kind in Kind::PLAIN {
         swarm.add_hostile(Moment::from_millis(rng.below(10_000)), kind);
     }
-    swarm.net.list(NOBODY.parse().expect("an address"));
+    let name = swarm.content.info_hash();
+    swarm.net.list(name, NOBODY.parse().expect("an address"));
     swarm.add_watcher(Moment::from_secs(5), Moment::from_secs(185), |_| {});
     swarm.run_until(Moment::from_secs(200));
     swarm
@@ -194,6 +195,7 @@ fn wrong(swarm: &Swarm, seen: &BTreeMap<IpAddr, Seen>) -> Vec<String> {
             Kind::SlowLoris | Kind::TooLong | Kind::Unrequested => (true, false),
             Kind::HaveFlood | Kind::WrongIndex | Kind::DeliversNothing => (true, true),
             Kind::Garbage | Kind::Poison => (true, true),
+            kind => panic!("{kind:?} is not in this swarm"),
         };
         check(joins || !seen.joined, "speaks no protocol, and joined", ip);
         check(

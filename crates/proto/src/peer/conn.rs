@@ -416,6 +416,11 @@ impl PeerConn {
         self.remote.requests.iter().copied()
     }
 
+    /// How many messages and events nobody has polled yet.
+    pub(super) fn undrained(&self) -> (usize, usize) {
+        (self.transmits.len(), self.events.len())
+    }
+
     pub(super) fn push_event(&mut self, event: Event) {
         self.events.push_back(event);
     }

@@ -34,6 +34,11 @@ impl HashTalk {
         self.wanted.clear();
     }
 
+    /// How many requests are outstanding, voided, and unanswered by us.
+    pub(super) fn counts(&self) -> [usize; 3] {
+        [&self.outstanding, &self.voided, &self.wanted].map(VecDeque::len)
+    }
+
     /// Whether the answer is to a request that stands; `None` if it is to none that was ever made.
     fn take(&mut self, request: HashRequest) -> Option<bool> {
         if take(&mut self.outstanding, request) {

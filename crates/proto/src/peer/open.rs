@@ -121,6 +121,11 @@ impl Ours {
         self.voided.push_back(block);
     }
 
+    /// How many requests were taken back, and how many pieces the peer may fetch while choked.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.voided.len(), self.allowed.len())
+    }
+
     /// Blocks come in the order of their requests, so the search is short.
     pub(super) fn take_outstanding(&mut self, block: Block) -> Option<Block> {
         let at = self.outstanding.iter().position(|&asked| asked == block)?;

@@ -30,7 +30,7 @@ struct Suspect {
 }
 
 /// How many suspects one piece may have, in failures of the whole piece.
-const FAILURES_KEPT: usize = 4;
+pub(super) const FAILURES_KEPT: usize = 4;
 
 impl Blame {
     /// The piece failed. Returns the sender if there was only one (by IP address).
@@ -77,9 +77,10 @@ impl Blame {
         liars.into_iter().collect()
     }
 
-    #[cfg(test)]
-    pub(super) fn kept(&self) -> usize {
-        self.suspects.len()
+    /// How many pieces have suspects, and how many suspects there are.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let suspects = self.suspects.values().map(Vec::len).sum();
+        (self.suspects.len().max(self.failed.len()), suspects)
     }
 }
 
@@ -134,7 +135,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(blame.kept(), SUSPECT_PIECES_MAX);
+        assert_eq!(blame.counts().0, SUSPECT_PIECES_MAX);
         assert!(
             blame
                 .suspects

@@ -186,6 +186,10 @@ impl Book {
         self.known.len()
     }
 
+    pub(super) fn own_count(&self) -> usize {
+        self.own.len()
+    }
+
     pub(super) fn banned_count(&self) -> usize {
         self.banned.len()
     }

@@ -489,7 +489,11 @@ impl Torrent {
         }
     }
 
-    fn peers_max(&self) -> usize {
+    pub(super) fn connecting_count(&self) -> usize {
+        self.connecting.len()
+    }
+
+    pub(super) fn peers_max(&self) -> usize {
         self.config.peers_max.min(PEERS_MAX)
     }
 

@@ -204,3 +204,38 @@ fn a_closed_torrent_is_quiet() {
     assert_eq!(rig.desk.dialled, []);
     assert_eq!(rig.desk.closed, [peer], "a key is closed once");
 }
+
+/// What the simulator's judge looks at is what there is.
+#[test]
+fn what_the_machine_keeps_is_counted_beside_its_limit() {
+    let mut setup = config(4);
+    setup.peers_max = 3;
+    setup.partial_pieces_max = 1;
+    let mut rig = Rig::new(setup);
+    let candidates: Vec<_> = (10..90).map(addr).collect();
+    rig.torrent
+        .handle_candidates(Source::Tracker, &candidates, rig.now);
+    let most = |rig: &Rig, what| {
+        let all = rig.torrent.holdings();
+        let of_kind = all.filter(|kept| kept.what == what);
+        of_kind.map(|kept| (kept.count, kept.most)).max()
+    };
+    assert_eq!(most(&rig, "candidates"), Some((80, CANDIDATES_MAX)));
+    assert_eq!(most(&rig, "attempts"), Some((3, CONNECTING_MAX)));
+    assert_eq!(most(&rig, "actions"), Some((3, 0)), "nobody has polled");
+    rig.settle();
+    assert_eq!(most(&rig, "actions"), Some((0, 0)));
+    let dialled = rig.desk.dialled.clone();
+    for (n, (peer, _)) in (1..).zip(dialled) {
+        rig.torrent.handle_connected(peer, rig.now);
+        rig.settle();
+        rig.bytes(peer, &handshake(peer_id(n)));
+        let all = set(4, 0..4);
+        rig.says(peer, &[Message::Bitfield(all.as_bytes()), Message::Unchoke]);
+    }
+    assert_eq!(most(&rig, "connections"), Some((3, 3)));
+    assert_eq!(most(&rig, "pieces under way"), Some((1, 1)));
+    assert_eq!(most(&rig, "blocks asked for").map(|kept| kept.0), Some(2));
+    let over = rig.torrent.holdings().find(|kept| kept.count > kept.most);
+    assert_eq!(over, None);
+}
