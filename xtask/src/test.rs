@@ -132,16 +132,24 @@ fn fuzz_all(long: bool) -> Result<Verdict> {
     passed(fuzz::all(None, if long { 600 } else { fuzz::SECONDS }))
 }
 
-/// Real peers on loopback: libtorrent, aria2, transmission and qbittorrent.
-fn interop(_long: bool) -> Result<Verdict> {
-    if let Err(error) = shell::run(shell::command("bash", &["bench/peers/install.sh"])) {
+/// Real peers on loopback: libtorrent, aria2, transmission and qbittorrent; in the long form also rtorrent,
+/// deluge, rqbit and webtorrent.
+fn interop(long: bool) -> Result<Verdict> {
+    let (install, run) = if long {
+        (
+            &["bench/peers/install.sh", "long"][..],
+            ". bench/peers/env.sh && exec \"$PY\" interop/run.py --long",
+        )
+    } else {
+        (
+            &["bench/peers/install.sh"][..],
+            ". bench/peers/env.sh && exec \"$PY\" interop/run.py",
+        )
+    };
+    if let Err(error) = shell::run(shell::command("bash", install)) {
         return Ok(Verdict::Skipped(format!(
             "the peers cannot be installed here: {error:#}"
         )));
     }
-    let command = shell::command(
-        "bash",
-        &["-c", ". bench/peers/env.sh && exec \"$PY\" interop/run.py"],
-    );
-    passed(shell::run(command))
+    passed(shell::run(shell::command("bash", &["-c", run])))
 }
