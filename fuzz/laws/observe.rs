@@ -9,7 +9,7 @@ use skep_evidence::{
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input, QueryId},
     record::Record,
 };
-use skep_observe::{Action, Config, Replay, Target};
+use skep_observe::{Action, Config, Duty, Replay, Target};
 use skep_wire::{
     Block, InfoHash, Moment, PeerId, PieceIndex,
     bencode::{Dict, Item},
@@ -210,6 +210,7 @@ impl<'a> World<'a> {
             13 => self.answer(with),
             14 => self.send_datagram(),
             _ if with == 255 => self.step(Input::Stop, Vec::new()),
+            _ if with % 2 == 1 => self.stall(u64::from(with)),
             _ => self.clock(),
         }
         true
@@ -289,29 +290,44 @@ impl<'a> World<'a> {
         self.step(Input::Clock(sample), Vec::new());
     }
 
-    /// Lets time pass, with a call whenever the machine wants one. A connect that has no outcome by
-    /// then times out when it is due, as the driver promises.
+    /// Stands still for so many seconds; then does what was due, as the driver promises.
+    fn stall(&mut self, secs: u64) {
+        self.now = self.now + Duration::from_secs(secs);
+        while let Some((at, duty)) = self.replay.poll_duty(self.now)
+            && at < self.now
+        {
+            match duty {
+                Duty::Clock => self.clock(),
+                Duty::Outcome(conn) => self.time_out(conn),
+            }
+        }
+    }
+
+    fn time_out(&mut self, conn: ConnId) {
+        self.conns.retain(|open| open.id != conn);
+        let reason = ConnectFailure::TimedOut;
+        self.step(Input::Failed { conn, reason }, Vec::new());
+    }
+
+    /// Lets time pass, with a call whenever the machine wants one. What is due by then, such as that a
+    /// connect times out, happens as the driver promises.
     fn wait(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
         for _ in 0..50 {
-            let due = self
-                .conns
-                .iter()
-                .filter(|conn| !conn.stands)
-                .map(|conn| (conn.due, conn.id));
-            let due = due.min();
+            let due = self.replay.poll_duty(self.now);
             let timer = self.replay.poll_timeout().map(|(at, _)| at);
             if self.replay.is_over() {
                 break;
             }
             match (due, timer) {
-                (Some((at, conn)), timer)
+                (Some((at, duty)), timer)
                     if at <= until && timer.is_none_or(|timer| at <= timer) =>
                 {
                     self.now = self.now.max(at);
-                    self.conns.retain(|open| open.id != conn);
-                    let reason = ConnectFailure::TimedOut;
-                    self.step(Input::Failed { conn, reason }, Vec::new());
+                    match duty {
+                        Duty::Clock => self.clock(),
+                        Duty::Outcome(conn) => self.time_out(conn),
+                    }
                 }
                 (_, Some(at)) if at <= until => {
                     self.now = self.now.max(at);
@@ -358,10 +374,12 @@ impl<'a> World<'a> {
     }
 
     fn fail(&mut self, with: u8) {
-        if let Some(conn) = self.pick(false, with).map(|conn| conn.id) {
+        let now = self.now;
+        if let Some((conn, due)) = self.pick(false, with).map(|conn| (conn.id, conn.due)) {
             let reason = match with >> 6 {
                 0 => ConnectFailure::Refused,
-                1 => ConnectFailure::TimedOut,
+                1 if due <= now => ConnectFailure::TimedOut,
+                1 => ConnectFailure::Local(110),
                 2 => ConnectFailure::Unreachable,
                 _ => ConnectFailure::Local(24),
             };

@@ -117,7 +117,7 @@ fn archive(world: &World<'_>, records: &[Record]) -> Vec<u8> {
         capture_len: world.capture.len() as u64,
         capture: sha256(&world.capture),
     };
-    let last = records.last().map_or(first, |record| record.at);
+    let last = world.journal.last().map_or(first, |(entry, ..)| entry.at);
     let lines = [of_driver(first, &clocks[0], started)]
         .into_iter()
         .chain(records.iter().map(Record::encode))

@@ -23,6 +23,7 @@ use crate::{
         portion::{self, Portions},
         presence::{self, Visit},
         share::{self, Share},
+        stall::{self, Stalls},
         tracker::{self, TrackerAnswers},
     },
 };
@@ -55,6 +56,8 @@ pub struct Run {
     pub last: When,
     /// Clock samples.
     pub clock: Derived<ClockState>,
+    /// When the observer was stalled.
+    pub stalls: Derived<Stalls>,
     /// Marks that tie the journal and the capture to the ledger.
     pub marks: u64,
     /// The last of them.
@@ -216,6 +219,7 @@ fn run(group: &RunRecords<'_>) -> Run {
         ended: None,
         last: group.last.into(),
         clock: clock::state(&group.records),
+        stalls: stall::stalls(&group.records),
         marks: 0,
         last_mark: None,
         cut: None,
@@ -270,9 +274,10 @@ fn run(group: &RunRecords<'_>) -> Run {
                 run.limits.push((when, limit.clone(), *value));
             }
             Body::RunEnded { .. } => run.ended = Some(when),
-            // The clock has a rule of its own, and the others are of a swarm or an endpoint.
+            // Clock and stalls have rules of their own, and the others are of a swarm or an endpoint.
             Body::Target { .. }
             | Body::Clock { .. }
+            | Body::Stalled { .. }
             | Body::TrackerAsked { .. }
             | Body::TrackerAnswered { .. }
             | Body::TrackerFailed { .. }

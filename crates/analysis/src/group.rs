@@ -121,6 +121,7 @@ impl<'a> Pass<'a> {
             | Body::Clock { .. }
             | Body::Mark { .. }
             | Body::RunCut { .. }
+            | Body::Stalled { .. }
             | Body::RunEnded { .. } => {}
             Body::Target {
                 target, info_hash, ..
@@ -221,6 +222,7 @@ impl<'a> Pass<'a> {
                 | Body::Mark { .. }
                 | Body::RunCut { .. }
                 | Body::Limited { .. }
+                | Body::Stalled { .. }
                 | Body::RunEnded { .. }
         ) {
             known.records.push(entry);

@@ -11,6 +11,7 @@ pub mod naming;
 pub mod portion;
 pub mod presence;
 pub mod share;
+pub mod stall;
 pub mod tracker;
 
 use skep_evidence::{clock::UtcInterval, record::Record};
@@ -66,7 +67,7 @@ impl Rule {
 }
 
 /// Every rule.
-pub const ALL: [&Rule; 11] = [
+pub const ALL: [&Rule; 12] = [
     &grade::RULE,
     &presence::RULE,
     &share::CLAIMED,
@@ -78,4 +79,5 @@ pub const ALL: [&Rule; 11] = [
     &client::RULE,
     &tracker::RULE,
     &clock::RULE,
+    &stall::RULE,
 ];

@@ -26,7 +26,7 @@ pub const NOT_HASHED_AGAIN: &str = "recorded as verified, not hashed again here"
 /// Name and version of the layout: of what the report's files say, in which words and order. Whoever
 /// changes a byte that is printed for the same records raises the version, since a bundle's report is
 /// compared byte for byte with the one that a verifier makes.
-pub const LAYOUT: &str = "skep-report 2";
+pub const LAYOUT: &str = "skep-report 3";
 
 /// What the dagger behind a time means.
 pub const UNSYNCHRONISED: &str = "† The kernel called the observer's clock unsynchronised: the time is \
@@ -194,6 +194,12 @@ pub struct RunRow {
     pub clock_error_us_max: u64,
     /// Clock samples that contradict the one before: the clock was set in between.
     pub clock_steps: u64,
+    /// When the observer was stalled, as a sentence; absent if it was not.
+    pub stalled: Option<String>,
+    /// How often it was.
+    pub stalls: u64,
+    /// How long in all, in microseconds.
+    pub stalled_us: u64,
     /// Length of the journal that the last mark commits to.
     pub journal_bytes: Option<u64>,
     /// Its SHA-256.
@@ -412,6 +418,9 @@ fn run(run: &Run) -> RunRow {
         clock_samples_synchronised: clock.synchronised,
         clock_error_us_max: clock.error_us_max,
         clock_steps: clock.steps,
+        stalled: stall_sentence(&run.stalls.value),
+        stalls: run.stalls.value.count,
+        stalled_us: micros(run.stalls.value.total).unsigned_abs(),
         journal_bytes: mark.map(|mark| mark.journal_len),
         journal_sha256: mark.map(|mark| mark.journal.to_string()),
         capture_bytes: mark.map(|mark| mark.capture_len),
@@ -430,6 +439,26 @@ fn run(run: &Run) -> RunRow {
             })
             .collect(),
     }
+}
+
+fn micros(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn stall_sentence(stalls: &rule::stall::Stalls) -> Option<String> {
+    let (longest, until) = stalls.longest?;
+    let often = match stalls.count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    Some(format!(
+        "Nothing was done though something was due: {often}, {} in all, at longest {} until {} (record {}). \
+         What was read after such a gap may have come at any time in it.",
+        utc::duration(micros(stalls.total)),
+        utc::duration(micros(longest)),
+        utc::plus_minus(until.utc),
+        until.index
+    ))
 }
 
 fn clock_sentence(clock: rule::clock::ClockState) -> String {

@@ -13,6 +13,7 @@ use skep_evidence::{
     journal::ConnId,
     record::{Body, TargetIndex},
 };
+use skep_wire::Moment;
 use synthetic::{Made, observation};
 
 fn report(made: &Made) -> Report {
@@ -40,8 +41,8 @@ fn what_is_printed_does_not_change_under_the_same_version_of_the_layout() {
     assert_eq!(
         (LAYOUT, all.finish().to_string().as_str()),
         (
-            "skep-report 2",
-            "034f1ea7d3dd1558815dab7ac6b190abea79ea6fc7dd2fe9ab17fe663e2cbc92"
+            "skep-report 3",
+            "c50cfa60edffae5e9398f3362b7cb85cbd965c1c7da5095d6631299b17664120"
         ),
         "the report of the same records has other bytes than before: bump the version in \
          skep_analysis::sheet::LAYOUT, and put the new version and digest here"
@@ -60,6 +61,29 @@ fn the_layout_of_a_report_is_read_from_its_first_bytes() {
     }
     assert_eq!(layout_of(b"{\n  \"format\": \"skep-report 1"), None);
     assert_eq!(layout_of(b""), None);
+}
+
+/// An observer that was stalled says so, how often and how long, with the record; one that was not says
+/// nothing of it.
+#[test]
+fn a_stalled_observer_is_said() {
+    let json = |made: &Made| String::from_utf8(report(made).json).expect("text");
+    let mut made = observation();
+    assert!(json(&made).contains("\"stalled\": null"));
+    assert!(json(&made).contains("\"stalls\": 0,"));
+    assert!(!html(&made).contains("Observer stalled"));
+    for (awake, due, woke) in [(119_000, 120_000, 122_500), (125_000, 129_000, 160_000)] {
+        made.at(woke).push(Body::Stalled {
+            awake: Moment::from_millis(awake),
+            due: Moment::from_millis(due),
+        });
+    }
+    let last = made.records.len() - 1;
+    let sentence = "Nothing was done though something was due: 2 times, 33.5 s in all, at longest 31.0 s until ";
+    assert!(json(&made).contains(sentence), "{}", json(&made));
+    assert!(json(&made).contains(&format!("(record {last})")));
+    assert!(json(&made).contains("\"stalled_us\": 33500000"));
+    assert!(html(&made).contains("<dt>Observer stalled</dt>") && html(&made).contains(sentence));
 }
 
 #[test]

@@ -133,7 +133,8 @@ pub enum Input {
 pub enum ConnectFailure {
     /// The other end answered that nothing listens there.
     Refused,
-    /// No answer in the planned time.
+    /// No answer in the planned time. Never said sooner: a system that gives up by itself is
+    /// [`ConnectFailure::Local`].
     TimedOut,
     /// Network or host unreachable, as the system says.
     Unreachable,

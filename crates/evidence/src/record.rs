@@ -372,6 +372,15 @@ pub enum Body {
         /// The limit.
         value: u64,
     },
+    /// The observer was stalled: nothing was done from `due` until this record's time though something
+    /// was to be done, because the process was stopped, starved of processor time or waiting for the
+    /// disk, or the machine slept. What the observer reads after it may have come at any time in it.
+    Stalled {
+        /// When it was last awake for sure: the moment of the journal's entry before this one.
+        awake: Moment,
+        /// When the first thing was to be done that was not.
+        due: Moment,
+    },
     /// The connection is over.
     Closed {
         /// The connection's number.

@@ -190,6 +190,8 @@ struct Run {
     number: u32,
     renderer: Renderer,
     clock: ClockSample,
+    /// The moment of the last entry; before there is one, that of the first clock sample.
+    last: Moment,
     capture: Append,
     journal: Append,
 }
@@ -389,6 +391,7 @@ impl<F: FilesMut> ObservationStore<F> {
                 number,
                 renderer,
                 clock,
+                last: clock.after,
                 capture,
                 journal,
             });
@@ -424,6 +427,7 @@ impl<F: FilesMut> ObservationStore<F> {
         self.guard(|store| {
             let run = store.run.as_mut().ok_or(StoreError::NoRun)?;
             run.renderer.learn(entry)?;
+            run.last = entry.at;
             if let Input::Clock(sample) = entry.input {
                 run.clock = sample;
             }
@@ -457,12 +461,12 @@ impl<F: FilesMut> ObservationStore<F> {
     }
 
     /// Commits, and covers it with a `Mark` record and a signed checkpoint. Every few seconds, and
-    /// at the end of a run.
+    /// at the end of a run. The mark has the moment of the last entry.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn mark(&mut self, at: Moment) -> Result<u64, StoreError> {
+    pub fn mark(&mut self) -> Result<u64, StoreError> {
         self.guard(|store| {
             store.sync_run()?;
             let run = store.run.as_ref().ok_or(StoreError::NoRun)?;
@@ -472,7 +476,7 @@ impl<F: FilesMut> ObservationStore<F> {
                 capture_len: run.capture.len(),
                 capture: run.capture.digest(),
             };
-            let (number, utc) = (run.number, run.clock.utc(at));
+            let (number, at, utc) = (run.number, run.last, run.clock.utc(run.last));
             let record = Record {
                 run: number,
                 at,

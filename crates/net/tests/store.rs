@@ -278,7 +278,7 @@ fn work(disk: &mut Disk, rng: &mut Rng, acknowledged: &mut Acknowledged) -> Resu
             steps += 1;
         }
         if rng.below(3) == 0 {
-            store.mark(at(steps))?
+            store.mark()?
         } else {
             store.commit()?
         };
@@ -342,7 +342,7 @@ fn a_second_run_continues_the_ledger() {
         for number in 0..300 {
             step(&mut store, run, number).expect("a step");
         }
-        store.mark(at(300)).expect("a mark");
+        store.mark().expect("a mark");
     }
     let reader = ObservationReader::open(&dir).expect("whole");
     assert_eq!(reader.ledger().size(), 2 * 302);
@@ -450,7 +450,7 @@ fn changed_runs_are_refused_and_torn_ones_are_mended() {
         for number in 0..10 {
             step(&mut store, 1, number).expect("a step");
         }
-        store.mark(at(10)).expect("a mark");
+        store.mark().expect("a mark");
         for number in 10..20 {
             step(&mut store, 1, number).expect("a step");
         }

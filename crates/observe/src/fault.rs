@@ -1,5 +1,7 @@
 //! Entries that cannot be.
 
+use std::net::SocketAddr;
+
 use skep_evidence::journal::{ConnId, QueryId};
 use skep_wire::Moment;
 
@@ -25,6 +27,39 @@ pub enum Fault {
         conn: ConnId,
         /// The kind of the entry.
         input: &'static str,
+    },
+    /// The clock was to be sampled before this entry.
+    #[error("entry at {at:?} comes before the clock sample that was due at {due:?}")]
+    NoClockSample {
+        /// This entry's moment.
+        at: Moment,
+        /// When the sample was due.
+        due: Moment,
+    },
+    /// A connect was to have its outcome before this entry.
+    #[error(
+        "entry at {at:?} comes before the outcome of connection {} to {remote} that was due at {due:?}",
+        conn.0
+    )]
+    NoOutcome {
+        /// The connection.
+        conn: ConnId,
+        /// To where.
+        remote: SocketAddr,
+        /// When it was due.
+        due: Moment,
+        /// This entry's moment.
+        at: Moment,
+    },
+    /// A connect is said to have timed out sooner than planned.
+    #[error("connection {} is said at {at:?} to have timed out, which it could not before {due:?}", conn.0)]
+    TimedOutEarly {
+        /// The connection.
+        conn: ConnId,
+        /// This entry's moment.
+        at: Moment,
+        /// When its time is over.
+        due: Moment,
     },
     /// An answer to a look-up that is not outstanding.
     #[error("answer to look-up {} which is not outstanding", query.0)]

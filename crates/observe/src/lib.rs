@@ -18,7 +18,8 @@
 //!    the moment of its entry; most entries make none. The first entry is a clock sample, and makes
 //!    `Clock` and then a `Target` for each target.
 //! 3. Between the records of one entry and those of the next, any number of `Mark`s, made by the
-//!    driver. The journal length of a mark ends with the last entry before it.
+//!    driver. The journal length of a mark ends with the last entry before it, and the mark has the
+//!    moment of that entry.
 //! 4. Last, after the entry that ends the run, `RunEnded` from the machine and a `Mark`. A run that
 //!    a crash cut has neither `RunEnded`, but `RunCut` and a `Mark`, made when it was opened again.
 //!
@@ -27,6 +28,13 @@
 //!
 //! # What a driver owes
 //!
+//! - **What is due comes first.** `Clock` every [`CLOCK_SECS`], and the outcome of each `Connect` by
+//!   its time-out ([`Observer::poll_duty`]), before any entry that bears a later moment. What else is
+//!   due the machine does at whatever entry comes. A driver that was stalled thus breaks no rule, and
+//!   its stall shows: a gap without entries though something was due, which makes a `Stalled` record.
+//! - `ConnectFailure::TimedOut` is never said before the time-out.
+//! - What is not durable yet is made durable, with its records, before an entry that is
+//!   [`UNCOMMITTED_SECS_MAX`] or more after the first that is not.
 //! - It drains records and actions to the end after each entry, and carries actions out in order.
 //! - `Connect` is answered by `Opened` or `Failed`, unless `Close` for it came before.
 //! - After `Close` for a connection, and after an `Ended` for it, no entry names it any more.
@@ -40,6 +48,7 @@ mod action;
 mod allowance;
 pub mod config;
 mod desk;
+mod duty;
 mod fault;
 mod fetch;
 mod graded;
@@ -63,6 +72,7 @@ pub use allowance::{
 };
 pub use config::{Config, ConfigError};
 pub use desk::{PEERS_WANTED, TRACKER_RETRY_SECS, TRACKERS_PER_TARGET_MAX};
+pub use duty::{CLOCK_SECS, Duty, HEARING_SECS, STALL_SECS_MIN, UNCOMMITTED_SECS_MAX};
 pub use fault::Fault;
 pub use fetch::{
     BLOCKS_OUTSTANDING_MAX, FETCH_BYTES_MAX, FETCH_STALL_SECS_MAX, PIECES_UNDER_WAY_MAX,

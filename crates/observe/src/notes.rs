@@ -1,6 +1,9 @@
 //! What goes out of the machine: records, each with the time of the entry that made it, and actions.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use skep_evidence::{
     clock::{ClockSample, UtcInterval},
@@ -9,13 +12,15 @@ use skep_evidence::{
 };
 use skep_wire::Moment;
 
-use crate::action::Action;
+use crate::{action::Action, duty::Duties};
 
 pub(crate) struct Notes {
     run: u32,
     /// The moment of the entry that is being handled.
     pub(crate) now: Moment,
     pub(crate) clock: Option<ClockSample>,
+    /// What the driver owes for what it was asked.
+    pub(crate) duties: Duties,
     limited: BTreeSet<(Option<TargetIndex>, Option<ConnId>, &'static str)>,
     actions: VecDeque<Action>,
     records: VecDeque<Record>,
@@ -27,6 +32,7 @@ impl Notes {
             run,
             now: Moment::ZERO,
             clock: None,
+            duties: Duties::default(),
             limited: BTreeSet::new(),
             actions: VecDeque::new(),
             records: VecDeque::new(),
@@ -64,6 +70,21 @@ impl Notes {
 
     /// Asks the driver for something.
     pub(crate) fn act(&mut self, action: Action) {
+        match &action {
+            Action::Connect {
+                conn,
+                remote,
+                timeout_ms,
+            } => {
+                let within = Duration::from_millis((*timeout_ms).into());
+                self.duties.connect(*conn, *remote, self.now + within);
+            }
+            Action::Close { conn } => self.duties.settled(*conn),
+            Action::Resolve { .. }
+            | Action::Send { .. }
+            | Action::SendTo { .. }
+            | Action::Finished => {}
+        }
         self.actions.push_back(action);
     }
 

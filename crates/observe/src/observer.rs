@@ -22,6 +22,7 @@ use crate::{
     action::Action,
     allowance::Allowance,
     desk::{Desk, DeskConn},
+    duty::{Duty, HEARING_SECS, STALL_SECS_MIN},
     identity::Identity,
     notes::Notes,
     swarm::{Namer, Naming, Swarm},
@@ -66,6 +67,10 @@ pub struct Observer {
     /// Whom to visit next: when, in which order, in which swarm.
     schedule: BTreeSet<(Moment, u64, usize, SocketAddr)>,
     timers: Timers,
+    /// Until then timers wait, so that what came while the driver was stalled is heard first.
+    hears_until: Moment,
+    /// How many endpoints waited for their turn when the run was to end.
+    waited: Option<usize>,
     phase: Phase,
 }
 
@@ -133,6 +138,8 @@ impl Observer {
             datagrams: VecDeque::new(),
             schedule: BTreeSet::new(),
             timers: Timers::default(),
+            hears_until: Moment::ZERO,
+            waited: None,
             phase: Phase::New,
         }
     }
@@ -148,7 +155,14 @@ impl Observer {
     /// machine is of no use after it.
     pub fn handle_entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Fault> {
         self.check(entry, bytes)?;
+        if let Input::Clock(sample) = &entry.input {
+            self.notes.clock = Some(*sample);
+        }
+        self.note_stall(entry.at);
         self.notes.now = entry.at;
+        if let Input::Opened { conn, .. } | Input::Failed { conn, .. } = entry.input {
+            self.notes.duties.settled(conn);
+        }
         if matches!(entry.input, Input::Received { .. } | Input::Datagram { .. }) {
             self.received.update(bytes);
         }
@@ -194,18 +208,49 @@ impl Observer {
     /// When to feed `Input::Timeout` next, and for which timer. Every entry brings the time, so a
     /// timeout is needed only if nothing else comes until then.
     pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
+        let heard = |at: Moment| at.max(self.hears_until);
         let leaving = match self.phase {
             Phase::New | Phase::Over => return None,
             Phase::Running => None,
-            Phase::Leaving(until) => Some((until, "farewell")),
+            Phase::Leaving(until) => Some((heard(until), "farewell")),
         };
         let timer = self.timers.first().map(|(at, timer)| match timer {
-            Timer::Visit(_) => (at, "visit"),
-            Timer::Tracker(_) => (at, "tracker"),
+            Timer::Visit(_) => (heard(at), "visit"),
+            Timer::Tracker(_) => (heard(at), "tracker"),
         });
         let visit = self.schedule.first().filter(|_| self.has_room());
         let visit = visit.map(|&(at, ..)| (at, "next visit"));
         [leaving, timer, visit].into_iter().flatten().min()
+    }
+
+    /// What the driver owes next, and when, if it is `now`. No other entry may bear a later moment
+    /// than that.
+    pub fn poll_duty(&self, now: Moment) -> Option<(Moment, Duty)> {
+        match self.phase {
+            Phase::New | Phase::Over => None,
+            Phase::Running | Phase::Leaving(_) => self.notes.duties.first(now),
+        }
+    }
+
+    /// When something is to be done next, by the driver or by the machine.
+    pub fn next_due(&self) -> Option<Moment> {
+        let timeout = self.poll_timeout().map(|(at, _)| at);
+        let duty = match self.phase {
+            Phase::New | Phase::Over => None,
+            Phase::Running | Phase::Leaving(_) => self.notes.duties.due(),
+        };
+        [duty, timeout].into_iter().flatten().min()
+    }
+
+    /// How many endpoints wait for their turn though it has come, because as many connections stand
+    /// as planned. Once the run is to end: how many did then.
+    pub fn waiting(&self) -> usize {
+        if let Some(waited) = self.waited {
+            return waited;
+        }
+        let now = self.notes.now;
+        let due = |(at, ..): &&(Moment, u64, usize, SocketAddr)| *at <= now;
+        self.schedule.iter().take_while(due).count()
     }
 
     /// Whether [`Action::Finished`] was said.
@@ -253,11 +298,24 @@ impl Observer {
                 limit: ENTRY_BYTES_MAX,
             });
         }
-        Ok(())
+        self.notes.duties.check(entry)
+    }
+
+    /// Writes down that the driver was stalled before this entry, if it was.
+    fn note_stall(&mut self, now: Moment) {
+        let awake = self.notes.now;
+        let Some(due) = self.next_due().map(|due| due.max(awake)) else {
+            return;
+        };
+        if now.since(due) >= Duration::from_secs(STALL_SECS_MIN) {
+            self.hears_until = now + Duration::from_secs(HEARING_SECS);
+            self.notes.now = now;
+            self.notes.write(Body::Stalled { awake, due });
+        }
     }
 
     fn clock(&mut self, sample: ClockSample) {
-        self.notes.clock = Some(sample);
+        self.notes.duties.sampled(self.notes.now);
         self.notes.write(Body::Clock {
             error_us_max: sample.error_us_max,
             received: Some(self.received.clone().finish()),
@@ -310,6 +368,7 @@ impl Observer {
             return;
         }
         self.phase = Phase::Leaving(self.notes.now + Duration::from_secs(FAREWELL_SECS_MAX));
+        self.waited = Some(self.waiting());
         self.schedule.clear();
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.visit(conn, |visit, env| visit.leave(CloseKind::UsStopped, env));
@@ -323,7 +382,13 @@ impl Observer {
     /// Does all that is due.
     fn go_on(&mut self) {
         let now = self.notes.now;
-        for timer in self.timers.due(now) {
+        let hears = now < self.hears_until;
+        let due = if hears {
+            Vec::new()
+        } else {
+            self.timers.due(now)
+        };
+        for timer in due {
             match timer {
                 Timer::Visit(conn) => self.visit(conn, Visit::timeout),
                 Timer::Tracker(desk) => {
@@ -338,7 +403,7 @@ impl Observer {
             Phase::Leaving(until) => {
                 let said = self.desks.iter().all(|desk| desk.announcer.is_stopped());
                 let left = self.visits_out == 0 && self.visits_in == 0;
-                if said && left || until <= now {
+                if said && left || (until <= now && !hears) {
                     self.finish();
                 }
             }

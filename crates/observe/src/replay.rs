@@ -3,7 +3,7 @@
 use skep_evidence::{journal::Entry, record::Record};
 use skep_wire::Moment;
 
-use crate::{Action, Config, Fault, Observer, Target};
+use crate::{Action, Config, Duty, Fault, Observer, Target};
 
 /// What one entry leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,9 +49,24 @@ impl Replay {
         Ok(step)
     }
 
-    /// When the machine wants to be called next. An honest driver's next entry is not much later.
+    /// When the machine wants to be called next.
     pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
         self.observer.poll_timeout()
+    }
+
+    /// What the driver owes next, and when: see [`Observer::poll_duty`].
+    pub fn poll_duty(&self, now: Moment) -> Option<(Moment, Duty)> {
+        self.observer.poll_duty(now)
+    }
+
+    /// When something is to be done next. An entry that is later tells by how much the driver was late.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.observer.next_due()
+    }
+
+    /// How many endpoints wait for their turn: see [`Observer::waiting`].
+    pub fn waiting(&self) -> usize {
+        self.observer.waiting()
     }
 
     /// Whether the run ended as planned.

@@ -277,7 +277,11 @@ impl Visit {
             self.leave(CloseKind::UsDone, env);
             return None;
         }
-        self.ends_at = Some(at + lasts + Duration::from_secs(config.revisit_secs.max(1).into()));
+        // The rounds that a stall has swallowed are not made up for.
+        let round = lasts + Duration::from_secs(config.revisit_secs.max(1).into());
+        let missed = now.since(at).as_nanos() / round.as_nanos();
+        let rounds = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.ends_at = Some(at + round * rounds);
         talk.begin_round(&self.input, &mut self.memory, env)
     }
 

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use skep_evidence::{
@@ -13,7 +12,7 @@ use skep_evidence::{
     record::Record,
 };
 use skep_hash::sha256;
-use skep_observe::{Action, Config, ENTRY_BYTES_MAX, Fault, Observer, Replay, Step, Target};
+use skep_observe::{Action, Config, Duty, ENTRY_BYTES_MAX, Fault, Observer, Replay, Step, Target};
 use skep_wire::Moment;
 
 use crate::{
@@ -21,12 +20,11 @@ use crate::{
     net::{Happening, HostId, Link, Net},
 };
 
-/// Seconds between samples of the clock.
-const CLOCK_SECS: u64 = 10;
-
 const TICK: u64 = 0;
-const CLOCK: u64 = 1;
-const STOP: u64 = 2;
+const STOP: u64 = 1;
+
+/// What Linux says where it has given up connecting by itself (`ETIMEDOUT`).
+const GIVEN_UP: i32 = 110;
 
 /// An observer with its surroundings.
 #[derive(Debug)]
@@ -134,9 +132,9 @@ impl Watcher {
                 self.sample(net);
                 net.announce(self.host, self.targets[0].metainfo.info_hash);
             }
-            Happening::Timer { tag: CLOCK } => self.sample(net),
             Happening::Timer { tag: STOP } => self.feed(Input::Stop, vec![], net),
             Happening::Timer { .. } => {
+                self.do_duties(net);
                 if self
                     .observer
                     .poll_timeout()
@@ -163,7 +161,7 @@ impl Watcher {
                 if let Some(conn) = self.forget(link) {
                     let reason = match refused {
                         true => ConnectFailure::Refused,
-                        false => ConnectFailure::TimedOut,
+                        false => ConnectFailure::Local(GIVEN_UP),
                     };
                     self.feed(Input::Failed { conn, reason }, vec![], net);
                 }
@@ -220,8 +218,27 @@ impl Watcher {
             }
             Happening::Left { .. } | Happening::Named { .. } => {}
         }
-        if let Some((at, _)) = self.observer.poll_timeout() {
+        if let Some(at) = self.observer.next_due() {
             net.timer(self.host, at, TICK);
+        }
+    }
+
+    /// Does what is owed by now.
+    fn do_duties(&mut self, net: &mut Net) {
+        while let Some((at, duty)) = self.observer.poll_duty(net.now())
+            && at <= net.now()
+        {
+            match duty {
+                Duty::Clock => self.sample(net),
+                Duty::Outcome(conn) => {
+                    if let Some(link) = self.links.remove(&conn) {
+                        self.conns.remove(&link);
+                        net.close(link);
+                    }
+                    let reason = ConnectFailure::TimedOut;
+                    self.feed(Input::Failed { conn, reason }, vec![], net);
+                }
+            }
         }
     }
 
@@ -235,7 +252,6 @@ impl Watcher {
             synchronised: true,
         };
         self.feed(Input::Clock(sample), vec![], net);
-        net.timer(self.host, now + Duration::from_secs(CLOCK_SECS), CLOCK);
     }
 
     /// Feeds an input, and those that follow from what the machine then does.

@@ -13,7 +13,7 @@ use skep_evidence::{
 };
 use skep_hash::Sha256Digest;
 use skep_observe::{ConfigError, Fault};
-use skep_wire::metainfo::MetainfoError;
+use skep_wire::{Moment, metainfo::MetainfoError};
 
 /// Why a bundle does not verify.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -249,7 +249,8 @@ pub enum Failure {
     },
     /// An attempt without its outcome.
     #[error(
-        "left out: record {index} attempts connection {conn} to {remote}, and no outcome is in the journal"
+        "left out: record {index} attempts connection {conn} to {remote}; its outcome was due by {due:?}, \
+         and the journal goes on at {at:?} without one"
     )]
     NoOutcome {
         /// The record of the attempt.
@@ -258,6 +259,10 @@ pub enum Failure {
         conn: u32,
         /// To where.
         remote: String,
+        /// When its outcome was due.
+        due: Moment,
+        /// The moment of the entry that stands there instead.
+        at: Moment,
     },
     /// Bytes that are said to be sent were never queued.
     #[error(

@@ -99,7 +99,7 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// The record that a connection was attempted.
+    /// The record that a connection was attempted, or a tracker asked on it.
     pub(crate) fn attempted_at(&self, conn: ConnId) -> Option<u64> {
         self.attempts.get(&conn).copied()
     }
@@ -156,7 +156,10 @@ impl<'a> Listener<'a> {
             self.check_passage(index, source)?;
         }
         match &record.body {
-            Body::Attempted { conn, .. } => {
+            Body::Attempted { conn, .. }
+            | Body::TrackerAsked {
+                conn: Some(conn), ..
+            } => {
                 self.attempts.insert(*conn, index);
             }
             Body::Reached { conn, .. } => self.check_reached(index, record, *conn)?,
@@ -213,7 +216,7 @@ impl<'a> Listener<'a> {
             Body::RunStarted { .. }
             | Body::Target { .. }
             | Body::Clock { .. }
-            | Body::TrackerAsked { .. }
+            | Body::TrackerAsked { conn: None, .. }
             | Body::TrackerAnswered { .. }
             | Body::TrackerFailed { .. }
             | Body::Listed { .. }
@@ -225,6 +228,7 @@ impl<'a> Listener<'a> {
             | Body::Whole { .. }
             | Body::Violated { .. }
             | Body::Limited { .. }
+            | Body::Stalled { .. }
             | Body::Mark { .. }
             | Body::RunCut { .. }
             | Body::RunEnded { .. }
@@ -526,6 +530,7 @@ fn source_of(body: &Body) -> Option<&Source> {
         | Body::Refuted { .. }
         | Body::Whole { .. }
         | Body::Limited { .. }
+        | Body::Stalled { .. }
         | Body::Closed { .. }
         | Body::Mark { .. }
         | Body::RunCut { .. }

@@ -1,33 +1,19 @@
 //! What the machine asked of its driver, and what became of it: bytes that it queued against bytes that
-//! are said to have been sent, and connects against their outcomes.
+//! are said to have been sent, and how many connects, look-ups and bytes are open. Whether an outcome
+//! came by its time the machine judges.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
-    time::Duration,
 };
 
 use skep_evidence::journal::{ConnId, Entry, Input, QueryId};
 use skep_observe::Action;
-use skep_wire::Moment;
-
-/// How much later than the time that the machine gave it an outcome may come: a loaded machine is
-/// late by milliseconds, a driver that was stopped by more.
-pub const OUTCOME_SLACK: Duration = Duration::from_secs(10);
-
-/// A connect that the machine asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Connect {
-    /// To where.
-    pub remote: SocketAddr,
-    /// When its outcome was due.
-    pub due: Moment,
-}
 
 /// What is open.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    connects: BTreeMap<ConnId, Connect>,
+    connects: BTreeSet<ConnId>,
     queued: BTreeMap<ConnId, VecDeque<u8>>,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
     lookups: BTreeSet<QueryId>,
@@ -48,8 +34,6 @@ pub enum Wrong {
     NotQueued(ConnId),
     /// This datagram was not queued.
     DatagramNotQueued,
-    /// This connect has no outcome though it was due.
-    NoOutcome(ConnId, SocketAddr),
 }
 
 impl Outcomes {
@@ -61,7 +45,7 @@ impl Outcomes {
     pub fn entry(&mut self, entry: &Entry, bytes: &[u8]) -> Result<(), Wrong> {
         match &entry.input {
             Input::Opened { conn, .. } | Input::Failed { conn, .. } => {
-                if self.connects.remove(conn).is_some() {
+                if self.connects.remove(conn) {
                     self.connected_or_failed += 1;
                 }
             }
@@ -96,28 +80,20 @@ impl Outcomes {
             | Input::Datagram { .. }
             | Input::Stop => {}
         }
-        match self.overdue(entry.at) {
-            Some((conn, remote)) => Err(Wrong::NoOutcome(conn, remote)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Takes what the machine asks for.
-    pub fn action(&mut self, at: Moment, action: Action) {
+    pub fn action(&mut self, action: Action) {
         match action {
-            Action::Connect {
-                conn,
-                remote,
-                timeout_ms,
-            } => {
-                let due = at + Duration::from_millis(timeout_ms.into());
-                self.connects.insert(conn, Connect { remote, due });
+            Action::Connect { conn, .. } => {
+                self.connects.insert(conn);
             }
             Action::Send { conn, bytes } => self.queued.entry(conn).or_default().extend(bytes),
             Action::SendTo { remote, bytes } => self.datagrams.push_back((remote, bytes)),
             Action::Close { conn } => {
                 self.queued.remove(&conn);
-                if self.connects.remove(&conn).is_some() {
+                if self.connects.remove(&conn) {
                     self.given_up += 1;
                 }
             }
@@ -128,16 +104,7 @@ impl Outcomes {
         }
     }
 
-    /// A connect whose outcome should long be there.
-    fn overdue(&self, now: Moment) -> Option<(ConnId, SocketAddr)> {
-        let overdue = |(_, connect): &(&ConnId, &Connect)| now > connect.due + OUTCOME_SLACK;
-        self.connects
-            .iter()
-            .find(overdue)
-            .map(|(conn, connect)| (*conn, connect.remote))
-    }
-
-    /// Connects without an outcome so far: only a run that has no end yet has any.
+    /// Connects without an outcome so far: only a run that has no end yet has any, and none is due.
     pub fn connects_open(&self) -> usize {
         self.connects.len()
     }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use skep_evidence::{
     capture::{Packet, Renderer, Section},
-    clock::ClockSample,
+    clock::{ClockSample, UtcInterval},
     file::Files,
     journal::{CaptureOffset, Entries, Entry, Input, Tail},
     record::{Body, Record},
@@ -131,10 +131,25 @@ pub(crate) struct RunReplay<'a> {
     pub(crate) clock_step_us_max: u64,
     /// How many entries were fed.
     pub(crate) steps: u64,
-    /// The most that an entry came after the moment at which the machine wanted to be called.
+    /// The most that an entry came after the moment at which something was due.
     pub(crate) late_max: Duration,
+    pub(crate) stalls: Stalls,
     over: bool,
 }
+
+/// When the observer was stalled.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls {
+    /// How often.
+    pub(crate) count: u64,
+    /// How long in all.
+    pub(crate) total: Duration,
+    /// The first of them, at most [`STALLS_SHOWN_MAX`]: since when something was due, until when.
+    pub(crate) first: Vec<(UtcInterval, UtcInterval)>,
+}
+
+/// How many stalls are listed. The ledger has a record of each.
+pub const STALLS_SHOWN_MAX: usize = 8;
 
 /// The journal of a run, to be held while it is replayed.
 pub(crate) fn read_journal(files: &dyn Files, run: u32) -> Result<Vec<u8>, Failure> {
@@ -182,6 +197,7 @@ impl<'a> RunReplay<'a> {
             clock_step_us_max: 0,
             steps: 0,
             late_max: Duration::ZERO,
+            stalls: Stalls::default(),
             over: false,
         };
         begun.compare_capture(&head)?;
@@ -240,12 +256,15 @@ impl<'a> RunReplay<'a> {
             .replay
             .step(&entry, &payload)
             .map_err(|fault| self.fault(offset, fault))?;
+        step.records
+            .iter()
+            .for_each(|record| self.note_stall(record));
         self.made.extend(step.records);
         for action in step.actions {
             if let Action::Send { conn, bytes } = &action {
                 self.listener.queued(*conn, bytes);
             }
-            self.outcomes.action(entry.at, action);
+            self.outcomes.action(action);
         }
         self.over = self.replay.is_over();
         self.note_time(&entry);
@@ -310,6 +329,21 @@ impl<'a> RunReplay<'a> {
     }
 
     fn fault(&self, entry: u64, fault: Fault) -> Failure {
+        if let Fault::NoOutcome {
+            conn,
+            remote,
+            due,
+            at,
+        } = fault
+        {
+            return Failure::NoOutcome {
+                index: self.listener.attempted_at(conn).unwrap_or_default(),
+                conn: conn.0,
+                remote: remote.to_string(),
+                due,
+                at,
+            };
+        }
         Failure::Fault {
             path: self.journal_read.path.clone(),
             entry,
@@ -325,11 +359,6 @@ impl<'a> RunReplay<'a> {
                 conn: conn.0,
             },
             Wrong::DatagramNotQueued => self.fault(entry, Fault::DatagramNotQueued),
-            Wrong::NoOutcome(conn, remote) => Failure::NoOutcome {
-                index: self.listener.attempted_at(conn).unwrap_or_default(),
-                conn: conn.0,
-                remote: remote.to_string(),
-            },
         }
     }
 
@@ -366,9 +395,39 @@ impl<'a> RunReplay<'a> {
     }
 
     fn note_late(&mut self, now: Moment) {
-        if let Some((due, _)) = self.replay.poll_timeout() {
-            self.late_max = self.late_max.max(now.since(due));
+        if let Some(due) = self.replay.next_due() {
+            let last = self.time.map_or(Moment::ZERO, |(_, last)| last);
+            self.late_max = self.late_max.max(now.since(due.max(last)));
         }
+    }
+
+    fn note_stall(&mut self, record: &Record) {
+        let Body::Stalled { due, .. } = record.body else {
+            return;
+        };
+        let lasted = record.at.since(due);
+        self.stalls.count += 1;
+        self.stalls.total = self.stalls.total.saturating_add(lasted);
+        if self.stalls.first.len() < STALLS_SHOWN_MAX {
+            // The same clock reading as that of the record, so that the two tell how long it lasted.
+            let back = i64::try_from(lasted.as_micros()).unwrap_or(i64::MAX);
+            let UtcInterval {
+                earliest_us,
+                latest_us,
+                synchronised,
+            } = record.utc;
+            let since = UtcInterval {
+                earliest_us: earliest_us.saturating_sub(back),
+                latest_us: latest_us.saturating_sub(back),
+                synchronised,
+            };
+            self.stalls.first.push((since, record.utc));
+        }
+    }
+
+    /// How many endpoints wait for their turn though it has come.
+    pub(crate) fn waiting(&self) -> usize {
+        self.replay.waiting()
     }
 }
 

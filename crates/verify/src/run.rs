@@ -1,5 +1,8 @@
 //! The ledger's records against the replays of its runs, in one pass.
 
+mod said;
+mod shown;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use skep_evidence::{
@@ -7,29 +10,23 @@ use skep_evidence::{
     file::Files,
     record::{Body, Record},
 };
-use skep_observe::Config;
-use skep_wire::{
-    Moment,
-    bencode::{self, Limits, Value},
-};
+use skep_observe::UNCOMMITTED_SECS_MAX;
+use skep_wire::Moment;
 
 use crate::{
     Failure, Outcome, check,
     contents::{self, Covered},
     replay::{self, Commitment, RunReplay},
 };
+use said::Ended;
+use shown::{describe, first_difference};
 
 /// How many records of the replay are looked at to tell a record left out from one altered.
 const LOOK_AHEAD_MAX: usize = 256;
-/// Greatest length of a record in a message, in characters.
-const SHOWN_CHARS_MAX: usize = 200;
 
-/// How far a mark may be from the entry before it: a driver marks every few seconds, and reads the clock
-/// every ten.
-const MARK_SLACK: Duration = Duration::from_secs(60);
-/// Over how long a time the records may spread that a crash took. A driver makes records durable ten
-/// times a second, and makes none while it waits for the disk.
-const LOST_SPAN_MAX: Duration = Duration::from_secs(10);
+/// Over how long a time the records spread, at most, that a crash took: a driver that is later than this
+/// makes what it has durable before it writes another entry.
+const LOST_SPAN_MAX: Duration = Duration::from_secs(UNCOMMITTED_SECS_MAX);
 
 /// A ledger's records and the files beside them.
 pub(crate) struct Ledgered<'a> {
@@ -93,7 +90,7 @@ fn check_run(
         outcome.not_checked("the run committed to its plan and nothing after it is covered".into());
         return Ok(());
     };
-    let plan = plan(&commitment.config);
+    let plan = said::plan(&commitment.config);
     let journal = replay::read_journal(ledger.files, run)?;
     check_covered(ledger.files, run, journal.len() as u64, covered)?;
     let mut replayed = RunReplay::new(ledger.files, &journal, commitment)?;
@@ -105,7 +102,7 @@ fn check_run(
         cut: None,
     }
     .run()?;
-    report(run, records.len() as u64 + 1, &replayed, &ended, outcome);
+    said::report(run, records.len() as u64 + 1, &replayed, &ended, outcome);
     outcome.note_on_run(&check::REPLAY, run, plan);
     Ok(())
 }
@@ -144,150 +141,6 @@ fn check_own_fields(index: u64, record: &Record) -> Result<(), Failure> {
             kind: record.body.kind().to_owned(),
             field: key.escape_ascii().to_string(),
         }),
-    }
-}
-
-/// The plan in words: a reader who sees that nobody was visited should see why.
-fn plan(config: &Config) -> String {
-    format!(
-        "the plan, which the first record commits to: at most {} connections at once, {} ms for each to \
-         stand; visits of {} s, again after {} s, {}; trackers every {} s; {} endpoints named by the \
-         operator. That it was made before the run is only what the observer says",
-        config.conns_max,
-        config.connect_ms,
-        config.visit_secs,
-        config.revisit_secs,
-        if config.whole {
-            "for the whole content".to_owned()
-        } else {
-            format!("pieces a visit: {}", config.pieces_per_visit)
-        },
-        config.announce_secs,
-        config.endpoints.len()
-    )
-}
-
-/// Says what was done.
-fn report(run: u32, records: u64, done: &RunReplay<'_>, ended: &Ended, outcome: &mut Outcome) {
-    let (steps, marks) = (done.steps, ended.marks);
-    outcome.holds(format!(
-        "{steps} entries replayed make {} records",
-        records - 1 - marks
-    ));
-    outcome.note(ended.sentence());
-    outcome.note(format!(
-        "the greatest time by which an entry came later than the machine wanted to be called is {} ms",
-        done.late_max.as_millis()
-    ));
-    outcome.begin_run(&check::JOURNAL, run);
-    outcome.holds(format!(
-        "{steps} frames, {marks} marks, {} bytes",
-        done.journal_len()
-    ));
-    if done.clock_steps > 0 {
-        let (steps, ms) = (done.clock_steps, done.clock_step_us_max.div_ceil(1_000));
-        outcome.note(format!(
-            "{steps} clock samples contradict the one before, by {ms} ms at most beyond the stated errors: \
-             the clock was set while the run went on, and UTC before and after it does not compare"
-        ));
-    }
-    outcome.begin_run(&check::CAPTURE, run);
-    outcome.holds(format!("{} bytes rendered again", done.capture_len()));
-    outcome.begin_run(&check::SENT, run);
-    let asked = &done.outcomes;
-    outcome.holds(format!(
-        "{} bytes sent, all queued by the machine; {} connects with their outcomes, {} given up when \
-         they were closed",
-        asked.sent_bytes, asked.connected_or_failed, asked.given_up
-    ));
-    if asked.datagrams_not_taken > 0 {
-        let count = asked.datagrams_not_taken;
-        outcome.note(format!(
-            "{count} datagrams that the machine queued were never sent"
-        ));
-    }
-    for (count, what) in [
-        (
-            asked.connects_open(),
-            "connects have no outcome yet where the journal ends",
-        ),
-        (
-            asked.lookups_open(),
-            "look-ups of names have no answer where the journal ends",
-        ),
-        (
-            asked.bytes_open(),
-            "queued bytes were not sent yet where the journal ends",
-        ),
-    ] {
-        if count > 0 {
-            outcome.note(format!("{count} {what}"));
-        }
-    }
-    outcome.begin_run(&check::BYTES, run);
-    let counts = done.listener.counts;
-    outcome.holds(format!(
-        "{} pieces hashed and found to be the torrent's, {} found not to be; {} passages, {} blocks, {} \
-         handshakes, {} claims read again",
-        counts.verified,
-        counts.refuted,
-        counts.passages,
-        counts.delivered,
-        counts.joined,
-        counts.claims
-    ));
-    if counts.early > 0 {
-        let count = counts.early;
-        outcome.note(format!(
-            "{count} blocks came before our request for them had left: the peer knew what would be asked"
-        ));
-    }
-    if counts.joined_unanswered > 0 {
-        let count = counts.joined_unanswered;
-        outcome.note(format!(
-            "{count} handshakes were not compared with ours: the connection was over before we sent one"
-        ));
-    }
-}
-
-/// How a run ended.
-struct Ended {
-    planned: bool,
-    cut: bool,
-    marks: u64,
-    /// Records that the replay makes after the last one in the ledger, lost in the crash: how many of
-    /// each kind.
-    lost: BTreeMap<String, u64>,
-}
-
-impl Ended {
-    fn sentence(&self) -> String {
-        match (self.planned, self.cut) {
-            (true, _) => "the run ended as planned".into(),
-            (false, true) => {
-                let count: u64 = self.lost.values().sum();
-                let kinds: Vec<String> = self
-                    .lost
-                    .iter()
-                    .map(|(kind, count)| format!("{count} {kind}"))
-                    .collect();
-                let kinds = if kinds.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({})", kinds.join(", "))
-                };
-                format!(
-                    "the run was cut off by a crash, and says so; the replay makes {count} more records{kinds}, \
-                     which the ledger had not taken when the crash came. How much was torn off is only what \
-                     the observer says"
-                )
-            }
-            (false, false) => {
-                "the run has no end in this bundle: it was going on, or was cut off, after \
-                               the last mark"
-                    .into()
-            }
-        }
     }
 }
 
@@ -412,22 +265,20 @@ impl Pass<'_, '_> {
         else {
             return Ok(());
         };
-        if last.at.since(first.at) > LOST_SPAN_MAX {
+        if last.at.since(first.at) >= LOST_SPAN_MAX {
             return Err(self.left_out(first, index, &describe(cut)));
         }
         Ok(())
     }
 
-    /// The driver's records have the time of the journal's clock, as the machine's have.
+    /// A driver's record has the time of the last entry before it, as a machine's would.
     fn check_time(&self, index: u64, record: &Record) -> Result<(), Failure> {
         let Some((clock, last)) = self.replayed.time else {
             // The crash came before the first entry: all the time there is is that of the first record.
             let (at, utc) = (self.first.1.at, self.first.1.utc);
             return same_time(index, record, at, utc);
         };
-        let (at, utc) = (record.at, clock.utc(record.at));
-        let off = at.since(last).max(last.since(at));
-        same_time(index, record, if off > MARK_SLACK { last } else { at }, utc)
+        same_time(index, record, last, clock.utc(last))
     }
 
     /// A run begins when the first clock sample was taken.
@@ -525,90 +376,4 @@ fn place(index: u64, record: &Record, why: &'static str) -> Failure {
         run: record.run,
         why,
     }
-}
-
-/// A record for a message: its fields as they are encoded, cut.
-fn describe(record: &Record) -> String {
-    debug_assert!(
-        !replay::by_driver(&record.body) || record.run > 0,
-        "runs count from 1"
-    );
-    let encoded = record.encode();
-    let fields = fields(&encoded);
-    let mut text: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{name}={}", shown(value)))
-        .collect();
-    text.insert(0, record.body.kind().to_owned());
-    cut(&text.join(" "))
-}
-
-/// The first field of two records that differs, and what it is in each.
-fn first_difference(ledger: &[u8], replay: &[u8]) -> (String, String, String) {
-    let (ledger, replay) = (fields(ledger), fields(replay));
-    let of = |fields: &[(String, Vec<u8>)], name: &str| {
-        fields
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
-    };
-    // The kind is the first thing to say where it differs: all other fields follow from it.
-    let mut names: Vec<&String> = ledger.iter().chain(&replay).map(|(name, _)| name).collect();
-    names.sort_by_key(|name| (*name != "kind", (*name).clone()));
-    for name in names {
-        let (one, two) = (of(&ledger, name), of(&replay, name));
-        if one != two {
-            let text =
-                |value: Option<Vec<u8>>| value.map_or("absent".into(), |value| cut(&shown(&value)));
-            return (name.clone(), text(one), text(two));
-        }
-    }
-    ("none".into(), String::new(), String::new())
-}
-
-/// The top-level fields of an encoded record with their raw values.
-fn fields(encoded: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let limits = Limits {
-        depth_max: 8,
-        values_max: 65_535,
-        canonical: true,
-    };
-    let Ok(node) = bencode::decode(encoded, limits) else {
-        return Vec::new();
-    };
-    let Value::Dict(entries) = node.value else {
-        return Vec::new();
-    };
-    let field = |(name, node): &(&[u8], bencode::Node<'_>)| {
-        (name.escape_ascii().to_string(), node.raw.to_vec())
-    };
-    entries.iter().map(field).collect()
-}
-
-/// A raw bencoded value as people read it: text and numbers plain, binary as hexadecimal.
-fn shown(raw: &[u8]) -> String {
-    if let [b'i', number @ .., b'e'] = raw {
-        return number.escape_ascii().to_string();
-    }
-    let colon = raw.iter().position(|&byte| byte == b':');
-    match colon {
-        Some(colon) if raw[0].is_ascii_digit() => {
-            let bytes = &raw[colon + 1..];
-            match std::str::from_utf8(bytes) {
-                Ok(text) if !text.contains(|char: char| char.is_control()) => {
-                    format!("{text:?}")
-                }
-                _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            }
-        }
-        _ => raw.escape_ascii().to_string(),
-    }
-}
-
-fn cut(text: &str) -> String {
-    let mut out: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if out.len() < text.len() {
-        out.push('…');
-    }
-    out
 }

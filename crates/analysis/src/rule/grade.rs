@@ -48,6 +48,7 @@ pub fn stated(body: &Body) -> Option<Grade> {
         | Body::Refuted { .. }
         | Body::Violated { .. }
         | Body::Limited { .. }
+        | Body::Stalled { .. }
         | Body::RunCut { .. }
         | Body::Closed { .. }
         | Body::Mark { .. }

@@ -75,6 +75,7 @@ fn heard(body: &Body) -> bool {
         | Body::AttemptFailed { .. }
         | Body::PieceAsked { .. }
         | Body::Mark { .. }
+        | Body::Stalled { .. }
         | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => false,
@@ -109,6 +110,7 @@ fn conn_of(body: &Body) -> Option<ConnId> {
         | Body::TrackerFailed { .. }
         | Body::Listed { .. }
         | Body::Mark { .. }
+        | Body::Stalled { .. }
         | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => None,
@@ -186,6 +188,7 @@ fn extend(visit: &mut Visit, entry: Indexed<'_>) {
         | Body::Violated { .. }
         | Body::Limited { .. }
         | Body::Mark { .. }
+        | Body::Stalled { .. }
         | Body::RunCut { .. }
         | Body::RunEnded { .. }
         | Body::Unknown { .. } => {}

@@ -159,6 +159,8 @@ kinds! {
         followed." {
         target "target" conn "conn" limit "limit" value "limit_value"
     }
+    Stalled "stalled" "The observer was stalled until now: what it read next may have come at any time \
+        since it was last awake." { awake "awake" due "due" }
     Closed "closed" "The connection is over." {
         conn "conn" how "ended" bytes_in "bytes_in" bytes_out "bytes_out"
         digest_in "sha256_in" digest_out "sha256_out" payload_out "payload_out"

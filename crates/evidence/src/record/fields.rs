@@ -83,6 +83,7 @@ const BYTES: &str = "integer, bytes";
 pub const FIELDS: &[Row] = &[
     row("at", "run time", "integer, nanoseconds", Observed, "Monotonic time since the run began."),
     row("attempts", "attempts", NUMBER, Derived, "How many connections the run tried to make."),
+    row("awake", "last awake", "integer, nanoseconds", Observed, "Run time of the last thing that the observer did before it was stalled."),
     row("binary", "binary digest", SHA256, Observed, "SHA-256 of the running program's file."),
     row("block", "block", "dictionary: begin, len, piece", Observed, "A stretch of a piece, as requests name it: offset in the piece, length in bytes, number of the piece."),
     row("blocks", "blocks asked", NUMBER, Set, "How many blocks of the piece we asked for."),
@@ -101,6 +102,7 @@ pub const FIELDS: &[Row] = &[
     row("complete", "complete", NUMBER, Claimed, "How many complete peers the tracker says there are."),
     row("config", "configuration digest", SHA256, Set, "SHA-256 of the run's configuration, kept as a blob: the plan, the rule by which endpoints are chosen, and the seed."),
     row("conn", "connection", NUMBER, Observed, "Number of the connection in its run: even for ours, odd for those that came in."),
+    row("due", "due", "integer, nanoseconds", Derived, "Run time at which the first thing was to be done that the observer, being stalled, did not do."),
     row("ended", "end", "them-closed, them-reset, them-error N, us-done, us-idle, us-violation or us-stopped", Observed, "Who ended the connection and how; N is the system's error number."),
     row("endpoint", "endpoint", ENDPOINT, Observed, "The other end, or the address that was named."),
     row("endpoints", "endpoints", NUMBER, Derived, "How many endpoints were listed in the run."),

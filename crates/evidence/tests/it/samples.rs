@@ -245,6 +245,10 @@ fn bodies() -> Vec<Body> {
             capture_len: 34,
             capture: sha256(b"capture"),
         },
+        Body::Stalled {
+            awake: Moment(11),
+            due: Moment(12),
+        },
         Body::RunCut {
             journal_cut: 1,
             capture_cut: 2,

@@ -66,7 +66,7 @@ fn a_stranger_with_only_the_page_agrees() {
     );
     for sentence in [
         "checkpoint of 258 records signed by observer.example/1",
-        "258 records of 27 kinds are canonical bencode",
+        "258 records of 28 kinds are canonical bencode",
         "record 7 is proved",
         "run 1: 16 journal entries render the capture's 12 packets",
     ] {

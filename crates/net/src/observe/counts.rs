@@ -80,6 +80,7 @@ impl Counter {
             | Body::Refuted { .. }
             | Body::Violated { .. }
             | Body::Limited { .. }
+            | Body::Stalled { .. }
             | Body::Mark { .. }
             | Body::RunCut { .. }
             | Body::RunEnded { .. }

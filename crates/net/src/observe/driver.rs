@@ -4,11 +4,16 @@
 //! read -> capture -> journal -> machine -> records -> ledger
 //!                                      '-> actions -> sockets -> capture -> journal -> machine ...
 //! ```
+//!
+//! What is due comes first: [`Driver::stamp`] gives no time for an entry before the clock sample, the
+//! outcomes of connects and the commit that were due by then are done. So a driver that was stopped
+//! breaks none of its promises, however long it was, and its journal shows that it was.
 
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
     net::SocketAddr,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +22,7 @@ use skep_evidence::{
     capture::{Direction, PAYLOAD_BYTES_MAX, Packet},
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input},
 };
-use skep_observe::{Action, Observer};
+use skep_observe::{Action, Duty, Observer, UNCOMMITTED_SECS_MAX};
 use skep_wire::Moment;
 use tokio::{net::TcpStream, sync::mpsc};
 
@@ -35,7 +40,7 @@ const COMMIT_AFTER: Duration = Duration::from_millis(100);
 /// The longest that a slow disk may make it. The next commit waits as long as the last one took, so that
 /// half the time is left for the network: behind a disk that needs a second to sync, a driver that
 /// commits every 100 ms hears nothing.
-const COMMIT_AFTER_MAX: Duration = Duration::from_secs(2);
+const COMMIT_AFTER_MAX: Duration = Duration::from_secs(UNCOMMITTED_SECS_MAX);
 
 /// How many words are taken before the machine's answers are written and the disk has its turn.
 const WORDS_PER_TURN_MAX: usize = 256;
@@ -45,9 +50,6 @@ const ENTRIES_UNCOMMITTED_MAX: u32 = 2_048;
 
 /// How often a checkpoint is signed.
 const MARK_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the clock is sampled.
-const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 
 /// How many datagrams are read in one turn.
 const DATAGRAMS_PER_TURN: usize = 16;
@@ -87,7 +89,6 @@ pub(crate) struct State {
     /// How long the last commit took.
     commit_took: Duration,
     mark_at: Moment,
-    sample_at: Moment,
     stopped: bool,
     finished: bool,
 }
@@ -100,7 +101,6 @@ impl Driver {
     ) -> Result<ObserveSummary, ObserveError> {
         let shared = Arc::clone(&self.shared);
         self.state.mark_at = self.clock.now() + MARK_EVERY;
-        self.state.sample_at = self.clock.now() + SAMPLE_EVERY;
         while !self.state.finished {
             let next = tokio::time::Instant::from_std(self.next_turn());
             tokio::select! {
@@ -118,7 +118,7 @@ impl Driver {
             self.tick()?;
             self.write_all()?;
         }
-        self.store.mark(self.clock.now())?;
+        self.store.mark()?;
         let records = self.store.commit()?;
         let counts = self.state.counter.counts();
         counts.records = records;
@@ -142,10 +142,57 @@ impl Driver {
         Ok(())
     }
 
-    /// Makes an entry of what happened now, and does all that follows from it.
+    /// Makes an entry of what happened now, after all that was due, and does what follows from it.
     pub(crate) fn feed(&mut self, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
-        let at = self.clock.now();
+        let at = self.stamp()?;
         self.feed_at(at, input, bytes)
+    }
+
+    /// The time for an entry that is made now, once everything is done that was due before.
+    ///
+    /// What the machine then does may close any connection: who has one in hand looks again.
+    fn stamp(&mut self) -> Result<Moment, ObserveError> {
+        loop {
+            let now = self.clock.now();
+            if self.state.finished {
+                return Ok(now);
+            }
+            if self.must_commit(now) {
+                self.commit()?;
+                continue;
+            }
+            match self.owes(now) {
+                None => return Ok(now),
+                Some(Duty::Clock) => {
+                    let sample = sample(self.clock);
+                    if !self.must_commit(sample.after) {
+                        self.feed_at(sample.after, Input::Clock(sample), &[])?;
+                    }
+                }
+                Some(Duty::Outcome(conn)) => self.settle(conn, now)?,
+            }
+        }
+    }
+
+    /// What is owed to the machine by now.
+    fn owes(&self, now: Moment) -> Option<Duty> {
+        let first = self.observer.poll_duty(now);
+        first.filter(|(at, _)| *at <= now).map(|(_, duty)| duty)
+    }
+
+    /// Whether what was appended must be made durable before another entry is.
+    fn must_commit(&self, now: Moment) -> bool {
+        self.state.commit_at.is_some_and(|at| at <= now)
+            || self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX
+    }
+
+    /// Says what came of a connect whose time is over: it may stand all the same, and we were late to
+    /// see it.
+    fn settle(&mut self, conn: ConnId, now: Moment) -> Result<(), ObserveError> {
+        match self.sockets.made(conn) {
+            Some(made) => self.connected_at(now, conn, made),
+            None => self.failed_at(now, conn, ConnectFailure::TimedOut),
+        }
     }
 
     fn feed_at(&mut self, at: Moment, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
@@ -170,27 +217,19 @@ impl Driver {
 
     /// When the loop must turn though nothing comes.
     fn next_turn(&self) -> Instant {
-        let timeout = self.observer.poll_timeout().map(|(at, _)| at);
+        let due = self.observer.next_due();
         let State {
-            commit_at,
-            mark_at,
-            sample_at,
-            ..
+            commit_at, mark_at, ..
         } = self.state;
         let ends_at = self.ends_at.filter(|_| !self.state.stopped);
-        let next = [timeout, commit_at, ends_at, Some(mark_at), Some(sample_at)];
+        let next = [due, commit_at, ends_at, Some(mark_at)];
         let next = next.into_iter().flatten().min();
         self.clock.instant(next.unwrap_or_else(|| self.clock.now()))
     }
 
     /// Does what is due.
     fn tick(&mut self) -> Result<(), ObserveError> {
-        let now = self.clock.now();
-        if self.state.sample_at <= now {
-            self.state.sample_at = now + SAMPLE_EVERY;
-            let sample = sample(self.clock);
-            self.feed(Input::Clock(sample), &[])?;
-        }
+        let now = self.stamp()?;
         if !self.state.stopped && self.ends_at.is_some_and(|at| at <= now) {
             self.state.stopped = true;
             self.feed(Input::Stop, &[])?;
@@ -204,14 +243,17 @@ impl Driver {
         }
         if self.state.mark_at <= now {
             self.state.mark_at = now + MARK_EVERY;
-            let records = self.store.mark(self.clock.now())?;
-            self.committed(records, now);
-        } else if self.state.commit_at.is_some_and(|at| at <= now)
-            || self.state.uncommitted >= ENTRIES_UNCOMMITTED_MAX
-        {
-            let records = self.store.commit()?;
+            let records = self.store.mark()?;
             self.committed(records, now);
         }
+        Ok(())
+    }
+
+    /// Makes everything durable that was appended.
+    fn commit(&mut self) -> Result<(), ObserveError> {
+        let began = self.clock.now();
+        let records = self.store.commit()?;
+        self.committed(records, began);
         Ok(())
     }
 
@@ -234,9 +276,7 @@ impl Driver {
 
     fn take(&mut self, word: Word) -> Result<(), ObserveError> {
         match word {
-            Word::Connected(conn, Ok(stream)) => self.connected(conn, stream),
-            Word::Connected(conn, Err(error)) => self.not_connected(conn, failure(&error)),
-            Word::TimedOut(conn) => self.not_connected(conn, ConnectFailure::TimedOut),
+            Word::Connected(conn) => self.connected(conn),
             Word::Accepted(stream, remote) => self.accepted(stream, remote),
             Word::Readable(conn) => self.read(conn),
             Word::Writable(conn) => {
@@ -251,36 +291,47 @@ impl Driver {
         }
     }
 
-    fn connected(&mut self, conn: ConnId, stream: TcpStream) -> Result<(), ObserveError> {
-        if self.sockets.link(conn).is_none() {
-            return Ok(());
-        }
-        let ends = stream
-            .local_addr()
-            .and_then(|local| Ok((local, stream.peer_addr()?)));
-        match ends {
-            Ok((local, remote)) => {
-                let (local, remote) = (plain(local), plain(remote));
-                self.sockets.stand(conn, stream);
-                self.feed(
-                    Input::Opened {
-                        conn,
-                        local,
-                        remote,
-                    },
-                    &[],
-                )
-            }
-            Err(error) => self.not_connected(conn, failure(&error)),
+    fn connected(&mut self, conn: ConnId) -> Result<(), ObserveError> {
+        let now = self.stamp()?;
+        match self.sockets.made(conn) {
+            Some(made) => self.connected_at(now, conn, made),
+            None => Ok(()),
         }
     }
 
-    fn not_connected(&mut self, conn: ConnId, reason: ConnectFailure) -> Result<(), ObserveError> {
-        if self.sockets.link(conn).is_none() {
-            return Ok(());
+    /// A connect came to an end. Nothing is to be done before an entry of `now`.
+    fn connected_at(
+        &mut self,
+        now: Moment,
+        conn: ConnId,
+        made: io::Result<Rc<TcpStream>>,
+    ) -> Result<(), ObserveError> {
+        let ends = made.and_then(|stream| {
+            let ends = (plain(stream.local_addr()?), plain(stream.peer_addr()?));
+            Ok((stream, ends))
+        });
+        match ends {
+            Ok((stream, (local, remote))) => {
+                self.sockets.stand(conn, stream);
+                let opened = Input::Opened {
+                    conn,
+                    local,
+                    remote,
+                };
+                self.feed_at(now, opened, &[])
+            }
+            Err(error) => self.failed_at(now, conn, failure(&error)),
         }
+    }
+
+    fn failed_at(
+        &mut self,
+        now: Moment,
+        conn: ConnId,
+        reason: ConnectFailure,
+    ) -> Result<(), ObserveError> {
         self.sockets.close(conn);
-        self.feed(Input::Failed { conn, reason }, &[])
+        self.feed_at(now, Input::Failed { conn, reason }, &[])
     }
 
     fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<(), ObserveError> {
@@ -290,9 +341,11 @@ impl Driver {
         };
         let conn = ConnId(self.state.incoming * 2 + 1);
         self.state.incoming += 1;
-        self.sockets.stand(conn, stream);
+        let at = self.stamp()?;
+        self.sockets.stand(conn, Rc::new(stream));
         let (local, remote) = (plain(local), plain(remote));
-        self.feed(
+        self.feed_at(
+            at,
             Input::Incoming {
                 conn,
                 local,
@@ -327,7 +380,11 @@ impl Driver {
     }
 
     fn read_some(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), ObserveError> {
-        let at = self.clock.now();
+        let at = self.stamp()?;
+        if self.sockets.link(conn).is_none() {
+            // What was due has closed it: these bytes were never taken up.
+            return Ok(());
+        }
         let capture = self.capture(
             at,
             Packet::Tcp {
@@ -373,7 +430,7 @@ impl Driver {
         remote: SocketAddr,
         bytes: &[u8],
     ) -> Result<(), ObserveError> {
-        let at = self.clock.now();
+        let at = self.stamp()?;
         let packet = Packet::Udp {
             local,
             remote,
@@ -394,8 +451,12 @@ impl Driver {
     }
 
     fn ended(&mut self, conn: ConnId, how: EndKind) -> Result<(), ObserveError> {
+        let at = self.stamp()?;
+        if self.sockets.link(conn).is_none() {
+            return Ok(());
+        }
         self.sockets.close(conn);
-        self.feed(Input::Ended { conn, how }, &[])
+        self.feed_at(at, Input::Ended { conn, how }, &[])
     }
 
     /// Writes everywhere as much as the system takes.
@@ -426,10 +487,11 @@ impl Driver {
         if self.state.asked.len() < DATAGRAM_REMOTES_MAX {
             self.state.asked.insert(remote);
         }
+        let before = self.stamp()?;
         if socket.try_send_to(bytes, remote).is_err() {
             return Ok(());
         }
-        let at = self.clock.now();
+        let at = self.sent_at(before);
         let packet = Packet::Udp {
             local,
             remote,
@@ -460,7 +522,19 @@ impl Driver {
         Ok(self.store.append_packet(at, packet, bytes)?)
     }
 
+    /// The time for an entry of what was sent between `before` and now. Where something has become due
+    /// meanwhile it is the earlier end: what is sent cannot be taken back, and must be the next entry.
+    fn sent_at(&self, before: Moment) -> Moment {
+        let now = self.clock.now();
+        if self.must_commit(now) || self.owes(now).is_some() {
+            before
+        } else {
+            now
+        }
+    }
+
     fn write(&mut self, conn: ConnId) -> Result<(), ObserveError> {
+        let before = self.stamp()?;
         let Some(link) = self.sockets.link(conn) else {
             return Ok(());
         };
@@ -474,7 +548,7 @@ impl Driver {
                 if !link.out.is_empty() {
                     self.state.to_write.push_back(conn);
                 }
-                let at = self.clock.now();
+                let at = self.sent_at(before);
                 let packet = Packet::Tcp {
                     conn,
                     direction: Direction::Out,
@@ -494,14 +568,7 @@ impl Driver {
     fn act(&mut self, action: Action) {
         match action {
             Action::Resolve { query, host } => self.sockets.resolve(query, host),
-            Action::Connect {
-                conn,
-                remote,
-                timeout_ms,
-            } => {
-                let within = Duration::from_millis(timeout_ms.into());
-                self.sockets.connect(conn, remote, within);
-            }
+            Action::Connect { conn, remote, .. } => self.sockets.connect(conn, remote),
             Action::Send { conn, bytes } => {
                 if let Some(link) = self.sockets.link(conn) {
                     link.out.extend(bytes);

@@ -1,6 +1,8 @@
 //! The sockets of a run. Tasks wait until one can be read or written and say so; nobody but the
 //! driver reads or writes, so that every byte passes the capture first.
 //!
+//! Nor does any task time anything: what is due when is the machine's word, and the driver keeps it.
+//!
 //! A connection has at most one word under way for reading and one for writing, and it says the
 //! next only after the driver has dealt with the last: one read of at most 64,000 bytes a turn for
 //! everybody.
@@ -15,7 +17,8 @@ use std::{
 
 use skep_evidence::journal::{ADDRS_PER_NAME_MAX, ConnId, ConnectFailure, QueryId};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
+    io::Interest,
+    net::{TcpListener, TcpStream, UdpSocket},
     sync::{Notify, mpsc},
     task::JoinHandle,
 };
@@ -28,10 +31,8 @@ const BACKLOG: u32 = 128;
 
 /// What a task has to say.
 pub(crate) enum Word {
-    /// A connect came to an end.
-    Connected(ConnId, io::Result<TcpStream>),
-    /// A connect took too long.
-    TimedOut(ConnId),
+    /// A connect may have come to an end.
+    Connected(ConnId),
     /// A connection came in.
     Accepted(TcpStream, SocketAddr),
     /// A connection can be read.
@@ -65,6 +66,8 @@ pub(crate) struct Datagrams {
 pub(crate) struct Link {
     /// `None` while it is being made.
     pub(crate) stream: Option<Rc<TcpStream>>,
+    /// What is being made, and may stand already; or why it could not even be begun.
+    making: Option<io::Result<Rc<TcpStream>>>,
     /// What the machine queued and the system did not take yet.
     pub(crate) out: Vec<u8>,
     /// Whether a task waits until it can be written.
@@ -110,29 +113,67 @@ impl Sockets {
         self.links.get_mut(&conn)
     }
 
-    /// Begins to connect.
-    pub(crate) fn connect(&mut self, conn: ConnId, remote: SocketAddr, within: Duration) {
-        let (words, bind) = (self.words.clone(), self.bind);
-        let task = tokio::task::spawn_local(async move {
-            let word = match tokio::time::timeout(within, connect(bind, remote)).await {
-                Ok(result) => Word::Connected(conn, result),
-                Err(_) => Word::TimedOut(conn),
-            };
+    /// Begins to connect. It says `Connected` when there is something to look at, and nothing when its
+    /// time is over: the driver knows that better than any task, which is called late by a loaded machine.
+    pub(crate) fn connect(&mut self, conn: ConnId, remote: SocketAddr) {
+        let mut link = Link::new(Vec::new());
+        link.making = Some(connect(self.bind, remote).map(Rc::new));
+        self.links.insert(conn, link);
+        self.wait_to_stand(conn);
+    }
+
+    /// Says `Connected` once.
+    fn wait_to_stand(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn) else {
+            return;
+        };
+        let stream = match &link.making {
+            Some(Ok(stream)) => Some(Rc::clone(stream)),
+            Some(Err(_)) | None => None,
+        };
+        let words = self.words.clone();
+        link.tasks.retain(|task| !task.is_finished());
+        link.tasks.push(tokio::task::spawn_local(async move {
+            if let Some(stream) = stream {
+                // An error shows itself when the driver looks.
+                let _ = stream.writable().await;
+            }
             // The driver is gone only when the run is over.
-            let _ = words.send(word).await;
-        });
-        self.links.insert(conn, Link::new(vec![task]));
+            let _ = words.send(Word::Connected(conn)).await;
+        }));
+    }
+
+    /// What came of a connection that is being made, by what the system knows at this moment; `None`
+    /// while nothing did, and where none is being made. It is said once.
+    pub(crate) fn made(&mut self, conn: ConnId) -> Option<io::Result<Rc<TcpStream>>> {
+        let link = self.links.get_mut(&conn)?;
+        let stream = match link.making.take()? {
+            Ok(stream) => stream,
+            Err(error) => return Some(Err(error)),
+        };
+        match stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Some(Err(error)),
+        }
+        if stream.peer_addr().is_ok() {
+            return Some(Ok(stream));
+        }
+        link.making = Some(Ok(Rc::clone(&stream)));
+        // It was no more than a rumour: forget that it could be written, and wait again.
+        let rumour = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = stream.try_io(Interest::WRITABLE, rumour);
+        self.wait_to_stand(conn);
+        None
     }
 
     /// Takes up a connection that stands. It says `Readable` from now on.
-    pub(crate) fn stand(&mut self, conn: ConnId, stream: TcpStream) {
+    pub(crate) fn stand(&mut self, conn: ConnId, stream: Rc<TcpStream>) {
         let link = self
             .links
             .entry(conn)
             .or_insert_with(|| Link::new(Vec::new()));
         // A request waits for nobody's acknowledgement. Where this is refused, it is only slower.
         let _ = stream.set_nodelay(true);
-        let stream = Rc::new(stream);
         link.stream = Some(Rc::clone(&stream));
         let (words, go_on) = (self.words.clone(), Rc::clone(&link.go_on));
         link.tasks.push(tokio::task::spawn_local(async move {
@@ -245,6 +286,7 @@ impl Link {
         let go_on = Rc::new(Notify::new());
         Self {
             stream: None,
+            making: None,
             out: Vec::new(),
             waits_to_write: false,
             go_on,
@@ -264,11 +306,11 @@ pub(crate) fn plain(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-/// Why a connection could not be made, from what the system says.
+/// Why a connection could not be made, from what the system says. Where the system has given up by
+/// itself, its own number says so: `TimedOut` is only what the plan's time-out makes.
 pub(crate) fn failure(error: &io::Error) -> ConnectFailure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectFailure::Refused,
-        io::ErrorKind::TimedOut => ConnectFailure::TimedOut,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             ConnectFailure::Unreachable
         }
@@ -310,14 +352,22 @@ async fn accept(listener: TcpListener, words: mpsc::Sender<Word>) {
     }
 }
 
-async fn connect(bind: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if remote.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+/// Begins to connect: whether it stands is seen later.
+fn connect(bind: IpAddr, remote: SocketAddr) -> io::Result<TcpStream> {
+    let domain = socket2::Domain::for_address(remote);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     if !bind.is_unspecified() {
-        socket.bind(SocketAddr::new(bind, 0))?;
+        socket.bind(&SocketAddr::new(bind, 0).into())?;
     }
-    socket.connect(remote).await
+    match socket.connect(&remote.into()) {
+        Err(error) if !is_under_way(&error) => Err(error),
+        Ok(()) | Err(_) => TcpStream::from_std(socket.into()),
+    }
+}
+
+/// Whether connecting goes on without us: what a socket that does not wait says.
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
 }

@@ -8,3 +8,4 @@ mod pieces;
 mod plan;
 mod random;
 mod replay;
+mod stall;

@@ -14,7 +14,7 @@ use skep_evidence::{
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input, QueryId},
     record::{Body, Record},
 };
-use skep_observe::{Action, Config, Observer, Replay, Step, Target};
+use skep_observe::{Action, Config, Duty, Observer, Replay, Step, Target};
 use skep_proto::rng::Rng;
 use skep_wire::Moment;
 
@@ -187,22 +187,50 @@ impl World {
             self.clock();
         }
         while !self.observer.is_over() {
+            self.do_what_is_overdue();
             let event = self.queue.first_key_value().map(|(key, _)| *key);
-            let timeout = self.observer.poll_timeout().map(|(at, _)| at.max(self.now));
+            let timeout = self.observer.next_due().map(|at| at.max(self.now));
             match (event, timeout) {
                 (Some(key), timeout) if timeout.is_none_or(|at| key.0 <= at) && key.0 <= end => {
                     let what = self.queue.remove(&key).expect("it was just seen");
-                    self.now = key.0;
+                    self.now = self.now.max(key.0);
                     self.happen(what);
                 }
                 (_, Some(at)) if at <= end => {
                     self.now = at;
-                    self.feed(Input::Timeout, &[]);
+                    match self.observer.poll_duty(at) {
+                        Some((due, Duty::Clock)) if due <= at => self.clock(),
+                        _ => self.feed(Input::Timeout, &[]),
+                    }
                 }
                 _ => break,
             }
         }
         self.now = self.now.max(end);
+    }
+
+    /// The observer's process stands still for `secs`, and the rest of the world goes on.
+    pub fn stall(&mut self, secs: u64) {
+        self.now = self.now + Duration::from_secs(secs);
+    }
+
+    /// After a stall: what is due comes before all that waits. The outcome of a connect is what came of
+    /// it meanwhile.
+    fn do_what_is_overdue(&mut self) {
+        while let Some((at, duty)) = self.observer.poll_duty(self.now)
+            && at < self.now
+        {
+            match duty {
+                Duty::Clock => self.clock(),
+                Duty::Outcome(conn) => {
+                    let is_outcome = |what: &What| matches!(what, What::Opened(of) | What::Failed(of, _) if *of == conn);
+                    let found = self.queue.iter().find(|(_, what)| is_outcome(what));
+                    let key = *found.expect("every connect has an outcome").0;
+                    let what = self.queue.remove(&key).expect("it was just seen");
+                    self.happen(what);
+                }
+            }
+        }
     }
 
     /// Ends the run as a Ctrl-C does.
@@ -211,6 +239,7 @@ impl World {
     ///
     /// If the run does not end.
     pub fn stop(&mut self) {
+        self.do_what_is_overdue();
         self.feed(Input::Stop, &[]);
         let until = self.now.0 / 1_000_000_000 + 20;
         self.run_until(until);
@@ -266,7 +295,7 @@ impl World {
         let sample = ClockSample {
             before: self.now,
             after: self.now,
-            utc_us: 1_300_000_000_000_000,
+            utc_us: 1_300_000_000_000_000 + i64::try_from(self.now.0 / 1_000).expect("a short run"),
             error_us_max: 250,
             synchronised: true,
         };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::support::{
-    Running, done, interrupt, line_with, run, seeder, skep, wait_until, wait_within,
+    Running, done, interrupt, line_with, run, seeder, signal, skep, wait_until, wait_within,
 };
 
 /// Ctrl-C ends the run cleanly, with everything that was seen, and the bundle of it verifies.
@@ -86,6 +86,55 @@ fn a_killed_run_is_cut_where_it_was_acknowledged_and_the_next_one_continues() {
     let said = String::from_utf8_lossy(&last.stdout);
     assert!(said.starts_with("run 5 of "), "{said}");
     case.assert_verifies();
+}
+
+/// The observer's process is stopped in the middle of its work, with connects under way, visits due and
+/// bytes waiting, for longer than any time-out of its plan; then it goes on. What it saw verifies, and
+/// the verifier says that it was stalled and when. The long form stops it for 16 s, so that the clock
+/// was to be sampled too.
+#[test]
+fn a_process_that_was_stopped_leaves_a_bundle_that_verifies_and_says_so() {
+    let case = Case::new("127.0.74");
+    // Takes no connection: two stand in its queue, and then connects stay without an answer.
+    let deaf = Deaf::new("127.0.74.9");
+    let deaf = deaf.addr.to_string();
+    let plan = [
+        "--peer",
+        &deaf,
+        "--peer",
+        "127.0.74.8:9",
+        "--connect",
+        "1s",
+        "--visit",
+        "2s",
+        "--revisit",
+        "1s",
+    ];
+    let mut observer = case.observe(&plan);
+    case.wait_for_bytes(&mut observer);
+    let secs = if std::env::var("SKEP_LONG").is_ok() {
+        16
+    } else {
+        4
+    };
+    for _ in 0..2 {
+        signal(&observer, "-STOP");
+        std::thread::sleep(Duration::from_secs(secs));
+        signal(&observer, "-CONT");
+        std::thread::sleep(Duration::from_millis(1_500));
+    }
+    interrupt(&observer);
+    let ended = wait_within(observer, 20);
+    assert!(ended.status.success(), "{ended:?}");
+    let said = case.assert_verifies();
+    let number = |after: &str| -> u64 {
+        let rest = said.split(after).nth(1).unwrap_or_else(|| panic!("{said}"));
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("{said}"))
+    };
+    // A loaded machine may stall it more often.
+    assert!(number("the observer was stalled ") >= 2);
+    assert!(number("came after something was due is ") >= (secs - 2) * 1_000);
 }
 
 #[test]
@@ -180,9 +229,38 @@ impl Case {
         std::thread::sleep(Duration::from_secs(1));
     }
 
-    /// What was seen, as a bundle, verifies.
-    fn assert_verifies(&self) {
+    /// What was seen, as a bundle, verifies. Returns what the verifier says.
+    fn assert_verifies(&self) -> String {
         done(self.dir.path(), &["bundle", "seen", "--out", "b.tar"]);
-        done(self.dir.path(), &["verify", "b.tar"]);
+        done(self.dir.path(), &["verify", "b.tar"])
+    }
+}
+
+/// A listener whose queue is full, so that connects to it get no answer at all.
+struct Deaf {
+    addr: std::net::SocketAddr,
+    _held: (socket2::Socket, Vec<socket2::Socket>),
+}
+
+impl Deaf {
+    fn new(ip: &str) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let addr: std::net::SocketAddr = format!("{ip}:0").parse().expect("an address");
+        socket.bind(&addr.into()).expect("bound");
+        socket.listen(0).expect("it listens");
+        let addr = socket.local_addr().expect("bound").as_socket().expect("IP");
+        let fill = |_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("set");
+            // It stands, or waits for ever: either fills the queue.
+            let _ = socket.connect(&addr.into());
+            socket
+        };
+        let filled = (0..4).map(fill).collect();
+        Self {
+            addr,
+            _held: (socket, filled),
+        }
     }
 }

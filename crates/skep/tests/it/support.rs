@@ -64,8 +64,13 @@ pub(crate) fn line_with(child: &mut Child, text: &'static str) -> String {
 
 /// What Ctrl-C does.
 pub(crate) fn interrupt(child: &Child) {
+    signal(child, "-INT");
+}
+
+/// Sends a signal, as `kill` does.
+pub(crate) fn signal(child: &Child, signal: &str) {
     let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .status();
     assert!(sent.expect("there is kill").success());
 }

@@ -147,16 +147,24 @@ fn a_clock_that_was_set_is_said() {
         error_us_max: 250,
         synchronised: true,
     };
-    let Input::Clock(first) = set.log[0].0.input else {
-        panic!("a run begins with the clock")
-    };
-    let right = first.utc(at).earliest_us + 250;
+    let before = set.log[..place].iter().rev();
+    let mut before = before.filter_map(|(entry, _)| match entry.input {
+        Input::Clock(sample) => Some(sample),
+        _ => None,
+    });
+    let before = before.next().expect("a run begins with the clock");
+    let right = before.utc_us + (at.since(before.after).as_micros() as i64);
     for (utc_us, said) in [
         (right, false),
         (right - 1_000_000, true),
         (right + 1_000_000, true),
     ] {
         let mut set = set.clone();
+        for (entry, _) in &mut set.log[place..] {
+            if let Input::Clock(sample) = &mut entry.input {
+                sample.utc_us += utc_us - right;
+            }
+        }
         let input = Input::Clock(sample(utc_us));
         set.log.insert(place, (Entry { at, input }, vec![]));
         set.lines = set.honest_lines(40);

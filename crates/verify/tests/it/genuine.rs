@@ -101,7 +101,7 @@ fn the_same_runs_make_the_same_bundle() {
 
 #[test]
 fn two_runs_of_one_ledger_are_replayed_one_after_the_other() {
-    let outcome = judge(&[run(), simulated(2)]);
+    let outcome = judge(&[run(), simulated(2, 0)]);
     assert!(outcome.verified(), "{outcome}");
     assert!(
         outcome

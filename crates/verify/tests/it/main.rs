@@ -8,4 +8,5 @@ mod forgery;
 mod genuine;
 mod listen;
 mod observation;
+mod stall;
 mod strange;

@@ -1,7 +1,7 @@
 //! An observation in memory: a simulated run, laid out as the store lays it out, and bundled. Whoever
 //! holds the operator's key can change anything in it and lay it out again: so do the forgeries.
 
-use std::{cell::Cell, collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use skep_evidence::{
     bundle::build,
@@ -12,7 +12,7 @@ use skep_evidence::{
     record::{Body, FORMAT, Record},
 };
 use skep_hash::{Sha256Digest, sha256};
-use skep_observe::{Action, Config, Observer, Replay, Target};
+use skep_observe::{Action, Config, Duty, Observer, Replay, Target};
 use skep_sim::memory::Memory;
 use skep_sim::strangers::{Client, Content, Script, World, config, handshake, host, messages};
 use skep_verify::{Outcome, contents, select, verify};
@@ -54,7 +54,10 @@ pub(crate) struct Run {
 
 /// A seeder, a downloader that gains pieces, one that claims all and chokes, one that sends garbage, one
 /// that is silent, and two where nobody is.
-pub(crate) fn simulated(run: u32) -> Run {
+///
+/// The observer may be stalled for so many seconds, from 3 s on: while it waits for the silent one and
+/// is told of gains.
+pub(crate) fn simulated(run: u32, stalled_secs: u64) -> Run {
     let content = Content::new(6 * 32_768 + 9_000, 32_768, &[]);
     let mut config = config();
     config.run = run;
@@ -79,7 +82,9 @@ pub(crate) fn simulated(run: u32) -> Run {
     world
         .hosts
         .insert(host(5), skep_sim::strangers::Host::Silent);
-    world.run_until(40);
+    world.run_until(3);
+    world.stall(stalled_secs);
+    world.run_until(40 + stalled_secs);
     told_by(world, config, &content)
 }
 
@@ -184,10 +189,10 @@ impl Run {
         let mut observer = Observer::new(self.config.clone(), self.targets.clone());
         let conn = ConnId(1);
         let local = host(200);
-        let clock = ClockSample {
-            before: Moment::ZERO,
-            after: Moment::ZERO,
-            utc_us: 1_300_000_000_000_000,
+        let sample = |at: Moment| ClockSample {
+            before: at,
+            after: at,
+            utc_us: 1_300_000_000_000_000 + (at.0 / 1_000) as i64,
             error_us_max: 250,
             synchronised: true,
         };
@@ -196,7 +201,7 @@ impl Run {
             (Input::Received { conn, capture, len }, bytes.clone())
         };
         let mut inputs = vec![
-            (Input::Clock(clock), vec![]),
+            (Input::Clock(sample(Moment::ZERO)), vec![]),
             (
                 Input::Incoming {
                     conn,
@@ -211,17 +216,20 @@ impl Run {
         let mut closed = false;
         let mut inputs = (0..).map(Moment::from_secs).zip(inputs).peekable();
         while !observer.is_over() {
-            let timeout = observer.poll_timeout().map(|(at, _)| at);
+            let timeout = observer.next_due();
             let (at, input, bytes) = match inputs.peek().map(|(at, _)| *at) {
                 Some(at) if timeout.is_none_or(|timeout| at <= timeout) => {
                     let (at, (input, bytes)) = inputs.next().unwrap();
                     (at, input, bytes)
                 }
-                _ => (
-                    timeout.expect("it waits for something"),
-                    Input::Timeout,
-                    vec![],
-                ),
+                _ => {
+                    let at = timeout.expect("it waits for something");
+                    let input = match observer.poll_duty(at) {
+                        Some((due, Duty::Clock)) if due == at => Input::Clock(sample(at)),
+                        _ => Input::Timeout,
+                    };
+                    (at, input, vec![])
+                }
             };
             if closed && matches!(input, Input::Received { .. }) {
                 continue;
@@ -381,13 +389,9 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
     started.utc.latest_us += hours;
     append(ledger, &started);
     folder.apply_all(&ledger.checkpoint().ops);
-    let last = Cell::new(first.after);
     for line in &run.lines {
         match line {
-            Line::Machine(record) => {
-                last.set(record.at);
-                append(ledger, record);
-            }
+            Line::Machine(record) => append(ledger, record),
             Line::Mark(entries) => {
                 let (journal_len, capture_len) = lens[*entries];
                 let body = Body::Mark {
@@ -411,7 +415,8 @@ fn lay_out_run(run: &Run, ledger: &mut Ledger, folder: &mut Memory) {
                     capture_cut: 0,
                     ledger_cut: 70,
                 };
-                append(ledger, &by_driver(number, last.get(), &clock, body));
+                let last = run.log.last().map_or(first.after, |(entry, _)| entry.at);
+                append(ledger, &by_driver(number, last, &clock, body));
             }
         }
     }
@@ -457,8 +462,12 @@ pub(crate) fn judge(runs: &[Run]) -> Outcome {
     verify(bundle(runs), None)
 }
 
-/// One run, simulated once for all tests.
+/// One run, simulated once for all tests. Its observer was stalled for a while, so that what the tests
+/// forge is forged in a run that has a gap to hide things in.
 pub(crate) fn run() -> Run {
     static RUN: OnceLock<Run> = OnceLock::new();
-    RUN.get_or_init(|| simulated(1)).clone()
+    RUN.get_or_init(|| simulated(1, STALLED_SECS)).clone()
 }
+
+/// How long the observer of [`run`] was stalled.
+pub(crate) const STALLED_SECS: u64 = 25;
