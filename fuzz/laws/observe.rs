@@ -513,3 +513,25 @@ impl<'a> World<'a> {
         assert!(self.replay.is_over(), "a run that is to end ends");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skep_observe::ConfigError;
+
+    use super::*;
+
+    /// A seed in which the rule is that of an older version would reach nothing behind it.
+    #[test]
+    fn the_seeds_of_the_configuration_are_of_this_version() {
+        let read = |seed: &[u8]| Config::decode(seed).map(|_| ());
+        let seed = include_bytes!("../corpus/observe_config/seed-endpoints");
+        assert_eq!(read(seed), Ok(()));
+        let limits = include_bytes!("../corpus/observe_config/seed-limits");
+        assert_eq!(read(limits), Ok(()));
+        let beyond = read(include_bytes!(
+            "../corpus/observe_config/seed-beyond-limits"
+        ));
+        let refused = matches!(beyond, Err(ConfigError::Plan { got: 600_001, .. }));
+        assert!(refused, "{beyond:?}");
+    }
+}

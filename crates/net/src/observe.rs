@@ -20,9 +20,9 @@ use std::{
 
 use skep_evidence::journal::Input;
 use skep_hash::{Sha256, Sha256Digest};
-use skep_observe::{Config, Fault, Observer, Target};
+use skep_observe::{Config, ConfigError, Fault, Observer, Target};
 use skep_wire::{
-    InfoHash, Moment,
+    InfoHash,
     metainfo::{Metainfo, MetainfoError},
 };
 use tokio::sync::mpsc;
@@ -180,6 +180,9 @@ pub enum ObserveError {
         /// What the system says.
         error: io::Error,
     },
+    /// The plan is beyond what a run is made for: no verifier would read it.
+    #[error(transparent)]
+    Plan(#[from] ConfigError),
     /// The folder cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -372,11 +375,14 @@ fn begin(
     let listen_addr = sockets.listen_addr();
     let (mut store, opened) = ObservationStore::open(&options.dir, &options.name)?;
     let config = config(options, store.next_run(), listen_addr.port())?;
+    // Before the clock: a program that is not optimized needs seconds to hash its own file, which are none
+    // of the run's.
+    let binary = binary_digest()?;
     let clock = RunClock::start();
     let sample = clock::sample(clock);
     let run = store.begin_run(&RunBegin {
         version: env!("CARGO_PKG_VERSION"),
-        binary: binary_digest()?,
+        binary,
         build: env!("SKEP_BUILD"),
         config: &config.encode(),
         torrents: &options.torrents,
@@ -389,10 +395,11 @@ fn begin(
         clock,
         sockets,
         shared,
-        ends_at: options.duration.map(|lasts| Moment::ZERO + lasts),
+        ends_at: None,
         state: driver::State::default(),
     };
     driver.feed(Input::Clock(sample), &[])?;
+    driver.ends_at = options.duration.map(|lasts| clock.now() + lasts);
     Ok((
         driver,
         words,
@@ -415,7 +422,7 @@ fn config(options: &ObserveOptions, run: u32, listen_port: u16) -> Result<Config
     };
     let plan = &options.plan;
     let secs = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
-    Ok(Config {
+    let config = Config {
         run,
         bind: options.bind,
         listen_port,
@@ -428,7 +435,9 @@ fn config(options: &ObserveOptions, run: u32, listen_port: u16) -> Result<Config
         connect_ms: u32::try_from(plan.connect.as_millis()).unwrap_or(u32::MAX),
         conns_max: plan.conns_max,
         announce_secs: secs(plan.announce),
-    })
+    };
+    config.check()?;
+    Ok(config)
 }
 
 /// SHA-256 of the running binary's file, once for a process.

@@ -34,6 +34,18 @@ pub const CONFIG_FORMAT: &str = "skep observe configuration";
 /// Greatest number of endpoints that an operator may name.
 pub const OPERATOR_ENDPOINTS_MAX: usize = 10_000;
 
+/// Greatest number of seconds in a plan: a year. No run is longer, and sums of a few of them are far from
+/// overflow.
+pub const PLAN_SECS_MAX: u32 = 365 * 24 * 60 * 60;
+
+/// The longest that a connect may be given, in milliseconds: ten minutes, several times what any system
+/// waits by itself.
+pub const CONNECT_MS_MAX: u32 = 600_000;
+
+/// Greatest number of connections at once that we open: what is made and kept for each is the machine's
+/// greatest share of memory.
+pub const CONNS_PLANNED_MAX: u32 = 10_000;
+
 /// The rule by which endpoints and pieces are chosen, committed to with every configuration. The code
 /// that keeps it is [`crate::Observer`].
 pub const RULE: &str = "\
@@ -56,7 +68,12 @@ piece), begun one after the other, a few at once, each whole and on this one con
 endpoint unchokes us or allows a piece. A piece is drawn among those that it claims and now offers and that it has not \
 delivered verified in this run (among all that it offers if there is no other), by SplitMix64 whose state \
 comes from SHA-256 of \"skep piece\", the seed, the info-hash, the endpoint and the number of the visit. \
-Our peer id comes from SHA-256 of \"skep peer id\", the seed, the info-hash and the endpoint.";
+Our peer id comes from SHA-256 of \"skep peer id\", the seed, the info-hash and the endpoint. \
+The clock is sampled every 10 seconds, and what came of a connect is written down when its 'connect ms' are \
+over: both before anything that comes later. All else is done at the first entry of the journal at which it \
+is due. Where that entry comes a second or more after something was due, the observer was stalled, which is \
+recorded: for a second from then on it takes up what came, and no time of waiting ends; rounds on an incoming \
+connection that the stall swallowed are not made up for.";
 
 /// What the operator decided before the run. Encoded canonically (bencode) into a blob that
 /// `RunStarted` commits to.
@@ -119,6 +136,18 @@ pub enum ConfigError {
     /// There is more in it than this version writes.
     #[error("configuration holds more than its version defines")]
     Surplus,
+    /// A number of the plan is beyond what any run is made for.
+    #[error("configuration field \"{field}\" is {got}, it may be {least} to {most}")]
+    Plan {
+        /// The field.
+        field: &'static str,
+        /// What it says.
+        got: u32,
+        /// The least that it may be.
+        least: u32,
+        /// The most that it may be.
+        most: u32,
+    },
     /// More endpoints than [`OPERATOR_ENDPOINTS_MAX`].
     #[error("configuration names {got} endpoints, the limit is {limit}")]
     Endpoints {
@@ -154,6 +183,37 @@ impl Config {
             .with("visit secs", int(self.visit_secs))
             .with("whole", int(self.whole.into()))
             .encode()
+    }
+
+    /// Whether a run can be made by it: a driver asks before it begins, and nothing else is read back.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Plan`] or [`ConfigError::Endpoints`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        // A plan by which nobody is contacted, or nobody gets the time to answer, would explain every
+        // attempt that was left out or failed.
+        for (field, got, least, most) in [
+            ("conns max", self.conns_max, 1, CONNS_PLANNED_MAX),
+            ("connect ms", self.connect_ms, 1, CONNECT_MS_MAX),
+            ("announce secs", self.announce_secs, 0, PLAN_SECS_MAX),
+            ("revisit secs", self.revisit_secs, 0, PLAN_SECS_MAX),
+            ("visit secs", self.visit_secs, 0, PLAN_SECS_MAX),
+        ] {
+            if !(least..=most).contains(&got) {
+                return Err(ConfigError::Plan {
+                    field,
+                    got,
+                    least,
+                    most,
+                });
+            }
+        }
+        let (got, limit) = (self.endpoints.len(), OPERATOR_ENDPOINTS_MAX);
+        if got > limit {
+            return Err(ConfigError::Endpoints { got, limit });
+        }
+        Ok(())
     }
 
     /// Reads [`Config::encode`]'s bytes and no others.
@@ -198,10 +258,7 @@ impl Config {
             conns_max: int(&node, "conns max")?,
             announce_secs: int(&node, "announce secs")?,
         };
-        // A plan by which nobody is contacted would explain every attempt that was left out.
-        if config.conns_max == 0 {
-            return Err(ConfigError::Field { field: "conns max" });
-        }
+        config.check()?;
         if config.encode() != bytes {
             return Err(ConfigError::Surplus);
         }
@@ -320,12 +377,52 @@ mod tests {
         );
         assert_eq!(
             with("9:conns maxi200e", "9:conns maxi0e"),
-            Err(ConfigError::Field { field: "conns max" })
+            Err(ConfigError::Plan {
+                field: "conns max",
+                got: 0,
+                least: 1,
+                most: CONNS_PLANNED_MAX
+            })
         );
         assert!(matches!(Config::decode(b"le"), Err(ConfigError::Format)));
         assert!(matches!(
             Config::decode(&bytes[1..]),
             Err(ConfigError::Bencode(_))
         ));
+    }
+
+    /// Each number of a plan has a least and a greatest value, which are taken, and the next is not.
+    #[test]
+    fn a_plan_beyond_what_a_run_is_made_for_is_refused() {
+        type Set = fn(&mut Config, u32);
+        let numbers: [(Set, u32, u32); 5] = [
+            (|c, n| c.conns_max = n, 1, CONNS_PLANNED_MAX),
+            (|c, n| c.connect_ms = n, 1, CONNECT_MS_MAX),
+            (|c, n| c.announce_secs = n, 0, PLAN_SECS_MAX),
+            (|c, n| c.revisit_secs = n, 0, PLAN_SECS_MAX),
+            (|c, n| c.visit_secs = n, 0, PLAN_SECS_MAX),
+        ];
+        let read = |set: Set, to: u32| {
+            let mut config = config();
+            set(&mut config, to);
+            Config::decode(&config.encode()).map(|_| ())
+        };
+        for (set, least, most) in numbers {
+            assert_eq!((read(set, least), read(set, most)), (Ok(()), Ok(())));
+            let beyond = [most + 1, u32::MAX].into_iter().chain(least.checked_sub(1));
+            for to in beyond {
+                let refused = read(set, to);
+                assert!(
+                    matches!(refused, Err(ConfigError::Plan { got, .. }) if got == to),
+                    "{refused:?}"
+                );
+            }
+        }
+        let mut config = config();
+        config.endpoints = vec![config.endpoints[0]; OPERATOR_ENDPOINTS_MAX];
+        assert_eq!(config.check(), Ok(()));
+        config.endpoints.push(config.endpoints[0]);
+        let (got, limit) = (OPERATOR_ENDPOINTS_MAX + 1, OPERATOR_ENDPOINTS_MAX);
+        assert_eq!(config.check(), Err(ConfigError::Endpoints { got, limit }));
     }
 }

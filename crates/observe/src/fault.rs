@@ -1,6 +1,6 @@
 //! Entries that cannot be.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use skep_evidence::journal::{ConnId, QueryId};
 use skep_wire::Moment;
@@ -27,6 +27,19 @@ pub enum Fault {
         conn: ConnId,
         /// The kind of the entry.
         input: &'static str,
+    },
+    /// Our end of a connection or datagram is not where the plan says that we send from or listen.
+    #[error(
+        "our end is {local}, the plan says {bind}{}",
+        port.map(|port| format!(" port {port}")).unwrap_or_default()
+    )]
+    NotOurEnd {
+        /// Our end, as the entry has it.
+        local: SocketAddr,
+        /// The planned address; unspecified where the system chooses.
+        bind: IpAddr,
+        /// The planned listening port, for a connection that came in.
+        port: Option<u16>,
     },
     /// The clock was to be sampled before this entry.
     #[error("entry at {at:?} comes before the clock sample that was due at {due:?}")]

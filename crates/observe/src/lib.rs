@@ -40,6 +40,8 @@
 //! - After `Close` for a connection, and after an `Ended` for it, no entry names it any more.
 //! - Bytes are given to the machine in the order of their stream, at most [`ENTRY_BYTES_MAX`] at
 //!   once, and an entry's moment is never before that of the one before it.
+//! - Our end of every connection and datagram has the address that the plan binds to, if it names one,
+//!   and of a connection that came in the planned listening port.
 //! - `Timeout` is fed when the moment of [`Observer::poll_timeout`] has come and nothing else came.
 //!
 //! An entry that breaks any of this is a [`Fault`].

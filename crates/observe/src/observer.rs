@@ -298,7 +298,33 @@ impl Observer {
                 limit: ENTRY_BYTES_MAX,
             });
         }
+        self.check_local(entry)?;
         self.notes.duties.check(entry)
+    }
+
+    /// Our end is where the plan says that we send from and listen.
+    fn check_local(&self, entry: &Entry) -> Result<(), Fault> {
+        let config = &self.world.config;
+        let (local, port) = match entry.input {
+            Input::Incoming { local, .. } => (local, Some(config.listen_port)),
+            Input::Opened { local, .. }
+            | Input::Datagram { local, .. }
+            | Input::DatagramSent { local, .. } => (local, None),
+            Input::Clock(_)
+            | Input::Timeout
+            | Input::Resolved { .. }
+            | Input::Failed { .. }
+            | Input::Received { .. }
+            | Input::Sent { .. }
+            | Input::Ended { .. }
+            | Input::Stop => return Ok(()),
+        };
+        let bind = config.bind.to_canonical();
+        let from = bind.is_unspecified() || local.ip() == bind;
+        if from && port.is_none_or(|port| port == local.port()) {
+            return Ok(());
+        }
+        Err(Fault::NotOurEnd { local, bind, port })
     }
 
     /// Writes down that the driver was stalled before this entry, if it was.

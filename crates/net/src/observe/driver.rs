@@ -144,25 +144,28 @@ impl Driver {
 
     /// Makes an entry of what happened now, after all that was due, and does what follows from it.
     pub(crate) fn feed(&mut self, input: Input, bytes: &[u8]) -> Result<(), ObserveError> {
-        let at = self.stamp()?;
-        self.feed_at(at, input, bytes)
+        match self.stamp()? {
+            Some(at) => self.feed_at(at, input, bytes),
+            None => Ok(()),
+        }
     }
 
-    /// The time for an entry that is made now, once everything is done that was due before.
+    /// The time for an entry that is made now, once everything is done that was due before; `None` once
+    /// the run is over, when nothing may be captured any more, either.
     ///
     /// What the machine then does may close any connection: who has one in hand looks again.
-    fn stamp(&mut self) -> Result<Moment, ObserveError> {
+    fn stamp(&mut self) -> Result<Option<Moment>, ObserveError> {
         loop {
             let now = self.clock.now();
             if self.state.finished {
-                return Ok(now);
+                return Ok(None);
             }
             if self.must_commit(now) {
                 self.commit()?;
                 continue;
             }
             match self.owes(now) {
-                None => return Ok(now),
+                None => return Ok(Some(now)),
                 Some(Duty::Clock) => {
                     let sample = sample(self.clock);
                     if !self.must_commit(sample.after) {
@@ -229,7 +232,9 @@ impl Driver {
 
     /// Does what is due.
     fn tick(&mut self) -> Result<(), ObserveError> {
-        let now = self.stamp()?;
+        let Some(now) = self.stamp()? else {
+            return Ok(());
+        };
         if !self.state.stopped && self.ends_at.is_some_and(|at| at <= now) {
             self.state.stopped = true;
             self.feed(Input::Stop, &[])?;
@@ -292,7 +297,9 @@ impl Driver {
     }
 
     fn connected(&mut self, conn: ConnId) -> Result<(), ObserveError> {
-        let now = self.stamp()?;
+        let Some(now) = self.stamp()? else {
+            return Ok(());
+        };
         match self.sockets.made(conn) {
             Some(made) => self.connected_at(now, conn, made),
             None => Ok(()),
@@ -341,7 +348,9 @@ impl Driver {
         };
         let conn = ConnId(self.state.incoming * 2 + 1);
         self.state.incoming += 1;
-        let at = self.stamp()?;
+        let Some(at) = self.stamp()? else {
+            return Ok(());
+        };
         self.sockets.stand(conn, Rc::new(stream));
         let (local, remote) = (plain(local), plain(remote));
         self.feed_at(
@@ -380,7 +389,9 @@ impl Driver {
     }
 
     fn read_some(&mut self, conn: ConnId, bytes: &[u8]) -> Result<(), ObserveError> {
-        let at = self.stamp()?;
+        let Some(at) = self.stamp()? else {
+            return Ok(());
+        };
         if self.sockets.link(conn).is_none() {
             // What was due has closed it: these bytes were never taken up.
             return Ok(());
@@ -430,7 +441,9 @@ impl Driver {
         remote: SocketAddr,
         bytes: &[u8],
     ) -> Result<(), ObserveError> {
-        let at = self.stamp()?;
+        let Some(at) = self.stamp()? else {
+            return Ok(());
+        };
         let packet = Packet::Udp {
             local,
             remote,
@@ -451,7 +464,9 @@ impl Driver {
     }
 
     fn ended(&mut self, conn: ConnId, how: EndKind) -> Result<(), ObserveError> {
-        let at = self.stamp()?;
+        let Some(at) = self.stamp()? else {
+            return Ok(());
+        };
         if self.sockets.link(conn).is_none() {
             return Ok(());
         }
@@ -487,7 +502,9 @@ impl Driver {
         if self.state.asked.len() < DATAGRAM_REMOTES_MAX {
             self.state.asked.insert(remote);
         }
-        let before = self.stamp()?;
+        let Some(before) = self.stamp()? else {
+            return Ok(());
+        };
         if socket.try_send_to(bytes, remote).is_err() {
             return Ok(());
         }
@@ -534,7 +551,9 @@ impl Driver {
     }
 
     fn write(&mut self, conn: ConnId) -> Result<(), ObserveError> {
-        let before = self.stamp()?;
+        let Some(before) = self.stamp()? else {
+            return Ok(());
+        };
         let Some(link) = self.sockets.link(conn) else {
             return Ok(());
         };

@@ -1,5 +1,11 @@
 //! A journal that was altered is found out by feeding it again.
 
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
 use skep_evidence::{
     journal::{ConnId, Entry, Input},
     record::Record,
@@ -115,10 +121,11 @@ fn an_attempt_cannot_become_a_success() {
     let Input::Failed { conn, .. } = log[place].0.input else {
         unreachable!("it was just found")
     };
+    let local = SocketAddr::new(config().bind, 9);
     let mut other = log.clone();
     other[place].0.input = Input::Opened {
         conn,
-        local: host(9),
+        local,
         remote: host(1),
     };
     let fault = Fault::Conn {
@@ -132,7 +139,7 @@ fn an_attempt_cannot_become_a_success() {
     );
     other[place].0.input = Input::Opened {
         conn,
-        local: host(9),
+        local,
         remote: host(2),
     };
     assert_ne!(replay(&world, &other), Ok(records));
@@ -199,5 +206,69 @@ fn entries_that_cannot_be_are_faults() {
             said: said as u32,
             got: said - 1
         })
+    );
+}
+
+/// Where we send from and listen is in the plan: an entry whose own end is elsewhere is none of this run's,
+/// whatever its kind. A plan that leaves the address to the system fixes the listening port alone.
+#[test]
+fn our_end_of_everything_is_where_the_plan_says() {
+    let content = Content::small(&["udp://10.0.9.9:80/announce"]);
+    let ends = |bind: IpAddr| {
+        let mut config = config();
+        config.bind = bind;
+        config.endpoints = vec![(0, host(1))];
+        let mut world = World::new(config, vec![content.target.clone()]);
+        let (client, caller) = (content.clone(), Client::seeder(&content).calling());
+        world.takes(host(1), move || Client::seeder(&client));
+        world.comes_in(Duration::from_secs(1), host(2), caller);
+        world.udp.insert(
+            SocketAddr::from(([10, 0, 9, 9], 80)),
+            Box::new(|_, _| vec![0; 4]),
+        );
+        world.run_until(10);
+        let log: Log = world
+            .log()
+            .map(|(entry, bytes, _)| (entry.clone(), bytes.to_vec()))
+            .collect();
+        let other = |local: SocketAddr, ip: bool| match ip {
+            true => SocketAddr::new([10, 9, 9, 9].into(), local.port()),
+            false => SocketAddr::new(local.ip(), local.port() ^ 1),
+        };
+        let mut faults = BTreeSet::new();
+        for (place, ip) in (0..log.len()).flat_map(|place| [(place, true), (place, false)]) {
+            let mut log = log.clone();
+            let (kind, local) = match &mut log[place].0.input {
+                Input::Opened { local, .. } => ("opened", local),
+                Input::Incoming { local, .. } => ("incoming", local),
+                Input::Datagram { local, .. } => ("datagram", local),
+                Input::DatagramSent { local, .. } => ("datagram sent", local),
+                _ => continue,
+            };
+            *local = other(*local, ip);
+            let (forged, found) = (*local, replay(&world, &log).err());
+            let named =
+                |fault: &Fault| matches!(fault, Fault::NotOurEnd { local, .. } if *local == forged);
+            if found.is_some_and(|(at, fault)| at == place && named(&fault)) {
+                faults.insert((kind, if ip { "address" } else { "port" }));
+            }
+        }
+        faults
+    };
+    let port = ("incoming", "port");
+    let addr = |kind| (kind, "address");
+    assert_eq!(
+        ends(config().bind),
+        BTreeSet::from([
+            addr("opened"),
+            addr("incoming"),
+            addr("datagram"),
+            addr("datagram sent"),
+            port
+        ])
+    );
+    assert_eq!(
+        ends(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        BTreeSet::from([port])
     );
 }

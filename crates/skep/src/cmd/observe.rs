@@ -243,7 +243,8 @@ fn explain(error: ObserveError) -> CmdError {
         ObserveError::NoTarget
         | ObserveError::TooManyTargets { .. }
         | ObserveError::Torrent { .. }
-        | ObserveError::SameTarget { .. } => CmdError::usage(error),
+        | ObserveError::SameTarget { .. }
+        | ObserveError::Plan(_) => CmdError::usage(error),
         ObserveError::Bind {
             error: ref source, ..
         } => {

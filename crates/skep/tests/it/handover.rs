@@ -6,32 +6,29 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{done, run, seeder, skep};
+use crate::support::{done, interrupt, run, seeder, skep, wait_until, wait_within};
 
-/// A small observation: a seeder, and a port where nobody is.
+/// A small observation: a seeder, and a port where nobody is. It lasts until two pieces of the seeder's
+/// are on the disk, and an attempt at the port that failed.
 fn observed(dir: &Path) {
     std::fs::write(dir.join("t"), vec![7; 200_000]).expect("written");
     done(dir, &["create", "t", "--piece-size", "64KiB"]);
     let (_seeder, addr) = seeder(dir, "127.0.0.1");
-    done(
-        dir,
-        &[
-            "observe",
-            "t.torrent",
-            "--out",
-            "obs",
-            "--for",
-            "2s",
-            "--listen",
-            "127.0.0.1",
-            "--pieces",
-            "2",
-            "--peer",
-            &addr,
-            "--peer",
-            "127.0.0.1:1",
-        ],
-    );
+    let args = ["observe", "t.torrent", "--out", "obs", "--pieces", "2"];
+    let mut observer = skep(dir, &args);
+    observer.args(["--listen", "127.0.0.1", "--for", "10m"]);
+    observer.args(["--peer", &addr, "--peer", "127.0.0.1:1"]);
+    observer.stdout(Stdio::null()).stderr(Stdio::null());
+    let observer = observer.spawn().expect("it starts");
+    let count = |records: &str, kind: &str| records.matches(&format!("\"{kind}\"")).count();
+    wait_until(|| {
+        let records = run(dir, &["records", "obs"]).stdout;
+        let records = String::from_utf8_lossy(&records);
+        count(&records, "verified") >= 2 && count(&records, "attempt-failed") >= 1
+    });
+    interrupt(&observer);
+    let ended = wait_within(observer, 60);
+    assert!(ended.status.success(), "{ended:?}");
 }
 
 #[test]

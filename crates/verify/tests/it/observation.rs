@@ -1,7 +1,7 @@
 //! An observation in memory: a simulated run, laid out as the store lays it out, and bundled. Whoever
 //! holds the operator's key can change anything in it and lay it out again: so do the forgeries.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::OnceLock, time::Duration};
 
 use skep_evidence::{
     bundle::build,
@@ -188,7 +188,7 @@ impl Run {
     fn drive(&mut self, segments: &[Vec<u8>]) {
         let mut observer = Observer::new(self.config.clone(), self.targets.clone());
         let conn = ConnId(1);
-        let local = host(200);
+        let local = SocketAddr::new(self.config.bind, self.config.listen_port);
         let sample = |at: Moment| ClockSample {
             before: at,
             after: at,

@@ -177,7 +177,9 @@ fn an_attempt_left_out_after_a_stall_is_named() {
 fn a_piece_cut_out_of_the_journal_is_at_least_a_stall() {
     let honest = simulated(1, 0);
     let (mut refused, mut said) = (0, 0);
-    let windows = (0..56).flat_map(|from| [(from, 3), (from, 6), (from, 12)]);
+    let windows = (0..56)
+        .step_by(3)
+        .flat_map(|from| [(from, 3), (from, 6), (from, 12)]);
     for ((half_secs, secs), taken_out) in windows.flat_map(|of| [(of, true), (of, false)]) {
         let from = Moment::from_millis(half_secs * 500);
         let until = Moment::from_millis(half_secs * 500 + secs * 1_000);
@@ -231,7 +233,7 @@ fn a_piece_cut_out_of_the_journal_is_at_least_a_stall() {
             refused += 1;
         }
     }
-    assert!(refused > 100 && said > 5, "{refused} refused, {said} said");
+    assert!(refused > 30 && said > 2, "{refused} refused, {said} said");
 }
 
 /// The same with a stall of his own making: the clock and the outcomes that are due then, at its end, so
