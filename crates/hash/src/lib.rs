@@ -1,10 +1,12 @@
 //! Digests and Merkle trees.
 //!
 //! What it is: the two hashes that BitTorrent and the ledger are made of (SHA-1, BEP 3; SHA-256,
-//! BEP 52 and RFC 6962), as one-shot functions, as streams and many at once ([`lanes`]); the BEP 52 tree
-//! over the blocks of a file ([`merkle`]) and the RFC 6962 tree over record hashes ([`tree`]). What it is
-//! not: a place for keys or signatures (those are in `skep-evidence`).
+//! BEP 52 and RFC 6962), as one-shot functions, as streams and many at once ([`lanes`]); a SHA-1 that looks
+//! for collision attacks ([`collision`]); the BEP 52 tree over the blocks of a file ([`merkle`]) and the
+//! RFC 6962 tree over record hashes ([`tree`]). What it is not: a place for keys or signatures (those are in
+//! `skep-evidence`).
 
+pub mod collision;
 pub mod lanes;
 pub mod merkle;
 pub mod tree;
