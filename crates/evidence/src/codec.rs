@@ -14,7 +14,9 @@ use skep_wire::{
 
 use crate::{
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, QueryId},
-    record::{ClaimKind, CloseKind, NamedBy, Source, TEXT_BYTES_MAX, TargetIndex, Transport},
+    record::{
+        Attack, ClaimKind, CloseKind, NamedBy, Source, TEXT_BYTES_MAX, TargetIndex, Transport,
+    },
 };
 
 /// What is wrong with one field, or with the dictionary that holds it.
@@ -493,6 +495,9 @@ names! {
         Self::TcpMse => "tcp-mse", Self::TcpMse;
         Self::Utp => "utp", Self::Utp;
         Self::UtpMse => "utp-mse", Self::UtpMse;
+    }
+    Attack {
+        Self::Sha1Collision => "sha1-collision", Self::Sha1Collision;
     }
     ClaimKind {
         Self::Bitfield => "bitfield", Self::Bitfield;

@@ -21,7 +21,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use skep_hash::Sha1Digest;
 use skep_wire::{
-    Bitfield, Block, Checked, InfoHash, Moment, PeerId, PieceIndex, Said,
+    Bitfield, Block, Checked, InfoHash, Moment, NotChecked, PeerId, PieceIndex, Said,
     peer::{HANDSHAKE_LEN, Handshake, Reserved},
 };
 
@@ -371,7 +371,8 @@ impl Delivered {
     }
 }
 
-/// A whole piece, all of whose blocks it sent on one connection, hashes to the torrent.
+/// A whole piece, all of whose blocks it sent on one connection, hashes to the torrent, and not by a collision
+/// attack on SHA-1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
     delivered: Delivered,
@@ -408,6 +409,12 @@ pub enum NotVerified {
         /// What the torrent has.
         expected: Sha1Digest,
     },
+    /// The bytes hash to the torrent, and so do others that were made together with them.
+    #[error("bytes of the piece hash to {sha1} and bear the marks of a SHA-1 collision attack")]
+    Attack {
+        /// What they hash to, which is what the torrent has.
+        sha1: Sha1Digest,
+    },
 }
 
 impl Verified {
@@ -416,7 +423,7 @@ impl Verified {
     /// # Errors
     ///
     /// [`NotVerified`] unless the blocks are of one piece on one connection, cover `bytes` exactly,
-    /// and the digest is `expected`.
+    /// and the digest is `expected` without a collision attack.
     pub fn check(
         blocks: &[Delivered],
         bytes: &[u8],
@@ -455,8 +462,13 @@ impl Verified {
     }
 
     fn hash(delivered: Delivered, bytes: &[u8], expected: Sha1Digest) -> Result<Self, NotVerified> {
-        let piece = Checked::sha1(delivered.block.piece, bytes, expected)
-            .map_err(|got| NotVerified::Digest { got, expected })?;
+        let piece =
+            Checked::sha1(delivered.block.piece, bytes, expected).map_err(|why| match why {
+                NotChecked::Digest { got, expected } => NotVerified::Digest { got, expected },
+                NotChecked::Attack(attack) => NotVerified::Attack {
+                    sha1: attack.digest,
+                },
+            })?;
         Ok(Self {
             delivered,
             piece,

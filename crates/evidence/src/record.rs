@@ -335,7 +335,7 @@ pub enum Body {
         /// Its digest, which is the torrent's.
         sha1: Sha1Digest,
     },
-    /// All blocks of a piece came on this connection and do not hash to the torrent.
+    /// All blocks of a piece came on this connection and do not hash to the torrent, or only by an attack.
     Refuted {
         /// The connection's number.
         conn: ConnId,
@@ -345,6 +345,8 @@ pub enum Body {
         expected: Sha1Digest,
         /// The digest of what came.
         got: Sha1Digest,
+        /// The attack by which it is the torrent's; `None` if it is another.
+        attack: Option<Attack>,
     },
     /// The whole content came, verified, from this endpoint (grade `Whole`).
     Whole {
@@ -461,6 +463,13 @@ pub enum ClaimKind {
     HaveNone,
     /// `upload_only` in the extension handshake (BEP 21): claims to want nothing more.
     UploadOnly,
+}
+
+/// An attack on a hash that bytes bear the marks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attack {
+    /// Other bytes with the same SHA-1 were made together with them ([`skep_hash::collision`]).
+    Sha1Collision,
 }
 
 /// Who ended a connection.

@@ -13,12 +13,12 @@ use skep_evidence::{
     file::Files,
     grade::{CheckFailed, Claimed, Delivered, Joined, NotVerified, Reached, Recorded, Verified},
     journal::{ConnId, Entry, Input},
-    record::{Body, ClaimKind, Record, Source},
+    record::{Attack, Body, ClaimKind, Record, Source},
 };
-use skep_hash::{Sha1Digest, sha1, sha256};
+use skep_hash::{Sha1Digest, sha256};
 use skep_observe::Target;
 use skep_wire::{
-    Bitfield, Block, InfoHash, PieceIndex, Said,
+    Bitfield, Block, Checked, InfoHash, NotChecked, PieceIndex, Said,
     metainfo::Metainfo,
     peer::{Handshake, PIECE_HEADER_LEN},
 };
@@ -207,8 +207,9 @@ impl<'a> Listener<'a> {
                 piece,
                 expected,
                 got,
+                attack,
             } => {
-                self.check_refuted(index, *conn, *piece, (*expected, *got))?;
+                self.check_refuted(index, *conn, *piece, (*expected, *got, *attack))?;
             }
             Body::Closed { conn, .. } => self.close(*conn)?,
             // No more than their passages can be judged by bytes: the replay makes the machine's records
@@ -416,13 +417,21 @@ impl<'a> Listener<'a> {
         index: u64,
         conn: ConnId,
         piece: PieceIndex,
-        (said_expected, said_got): (Sha1Digest, Sha1Digest),
+        said: (Sha1Digest, Sha1Digest, Option<Attack>),
     ) -> Result<(), Failure> {
         let (_, bytes, expected) = self.piece(index, conn, piece)?;
-        let got = sha1(&bytes);
-        if got == expected || got != said_got || expected != said_expected {
+        let found = match Checked::sha1((), &bytes, expected) {
+            Ok(_) => (expected, expected, None),
+            Err(NotChecked::Digest { got, expected }) => (expected, got, None),
+            Err(NotChecked::Attack(attack)) => {
+                (expected, attack.digest, Some(Attack::Sha1Collision))
+            }
+        };
+        let (_, got, attack) = found;
+        if (got == expected && attack.is_none()) || found != said {
+            let by = attack.map_or("", |_| " by a collision attack");
             let what = format!(
-                "refuted piece {} hashes to {got}, the torrent has {expected}",
+                "refuted piece {} hashes to {got}{by}, the torrent has {expected}",
                 piece.0
             );
             return Err(Failure::NoBytes { index, what });

@@ -17,6 +17,6 @@ pub mod tracker;
 
 pub use bitfield::Bitfield;
 pub use id::{InfoHash, InfoHashV2, PeerId};
-pub use origin::{Checked, Derived, Observed, Said};
+pub use origin::{Checked, Derived, NotChecked, Observed, Said};
 pub use piece::{Block, PieceIndex, PieceSizes};
 pub use time::Moment;

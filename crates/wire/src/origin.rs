@@ -1,6 +1,11 @@
 //! Where a value comes from. A number in a report is worth what its origin is worth, so the type
 //! carries the origin.
 
+use skep_hash::{
+    Sha1Digest,
+    collision::{CollisionAttack, sha1_detecting},
+};
+
 /// Another party said so: a bitfield, a tracker's list, a peer id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Said<T>(pub T);
@@ -9,26 +14,42 @@ pub struct Said<T>(pub T);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Observed<T>(pub T);
 
+/// Why bytes check nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotChecked {
+    /// They have another digest.
+    #[error("the bytes hash to {got}, not to {expected}")]
+    Digest {
+        /// What they hash to.
+        got: Sha1Digest,
+        /// What they should.
+        expected: Sha1Digest,
+    },
+    /// They have the digest, and so have other bytes that somebody made together with them.
+    #[error(transparent)]
+    Attack(#[from] CollisionAttack),
+}
+
 /// Observed and compared with a hash. Only the functions in this module that compare make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checked<T>(T);
 
 impl<T> Checked<T> {
-    /// Hashes `bytes` and returns `value` as checked if the digest is `expected`.
+    /// Hashes `bytes` and returns `value` as checked if the digest is `expected` and no collision attack
+    /// is in the bytes.
     ///
     /// # Errors
     ///
-    /// The digest that the bytes do have.
-    pub fn sha1(
-        value: T,
-        bytes: &[u8],
-        expected: skep_hash::Sha1Digest,
-    ) -> Result<Self, skep_hash::Sha1Digest> {
-        let got = skep_hash::sha1(bytes);
-        if got == expected {
-            Ok(Self(value))
-        } else {
-            Err(got)
+    /// [`NotChecked`]; another digest is named rather than an attack.
+    pub fn sha1(value: T, bytes: &[u8], expected: Sha1Digest) -> Result<Self, NotChecked> {
+        let (got, attack) = match sha1_detecting(bytes) {
+            Ok(got) => (got, None),
+            Err(attack) => (attack.digest, Some(attack)),
+        };
+        match attack {
+            _ if got != expected => Err(NotChecked::Digest { got, expected }),
+            Some(attack) => Err(NotChecked::Attack(attack)),
+            None => Ok(Self(value)),
         }
     }
 

@@ -12,7 +12,8 @@ use crate::{
 pub const RULE: Rule = Rule {
     name: "portion/recorded",
     says: "Blocks and bytes that came from the endpoint because we asked; pieces recorded as verified \
-           (all blocks on one connection, hash as in the torrent) and as refuted (hash differs).",
+           (all blocks on one connection, hash as in the torrent) and as refuted (hash differs, or \
+           agrees by a collision attack on SHA-1).",
     does_not_show: "Read from a ledger alone it is what was recorded: recorded as verified, not hashed \
                     again here. `skep verify` hashes the retained bytes again. A refuted piece shows \
                     bad bytes, not bad faith.",

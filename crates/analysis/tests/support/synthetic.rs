@@ -250,6 +250,7 @@ impl Made {
             piece: PieceIndex(piece),
             expected: sha1(b"expected"),
             got: sha1(b"got"),
+            attack: None,
         })
     }
 

@@ -146,8 +146,8 @@ kinds! {
         conn "conn" piece "piece" sha1 "sha1"
     }
     Refuted "refuted" "All blocks of a piece came on this connection and do not hash to the \
-        torrent." {
-        conn "conn" piece "piece" expected "torrent_sha1" got "got_sha1"
+        torrent, or only by an attack on the hash." {
+        conn "conn" piece "piece" expected "torrent_sha1" got "got_sha1" attack "attack"
     }
     Whole "whole" "The entire content came, verified, from this endpoint (grade Whole)." {
         conn "conn"

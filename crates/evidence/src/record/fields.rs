@@ -82,6 +82,7 @@ const BYTES: &str = "integer, bytes";
 #[rustfmt::skip]
 pub const FIELDS: &[Row] = &[
     row("at", "run time", "integer, nanoseconds", Observed, "Monotonic time since the run began."),
+    row("attack", "attack", "sha1-collision", Verified, "The attack on SHA-1 that the bytes bear the marks of, where they have the digest in the torrent file: other bytes that have it were made together with them, so they prove nothing."),
     row("attempts", "attempts", NUMBER, Derived, "How many connections the run tried to make."),
     row("awake", "last awake", "integer, nanoseconds", Observed, "Run time of the last thing that the observer did before it was stalled."),
     row("binary", "binary digest", SHA256, Observed, "SHA-256 of the running program's file."),

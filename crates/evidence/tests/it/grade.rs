@@ -204,6 +204,22 @@ fn a_piece_is_verified_only_whole_from_one_connection_and_by_its_hash() {
         expected,
     };
     assert_eq!(Verified::check(&blocks, &garbage, expected), Err(error));
+    let collided = include_bytes!("../../../../testdata/sha1/shattered-2.bin");
+    let of_torrent = sha1(include_bytes!("../../../../testdata/sha1/shattered-1.bin"));
+    let attack = [collided, &content[collided.len()..]].concat();
+    let error = NotVerified::Digest {
+        got: sha1(&attack),
+        expected: of_torrent,
+    };
+    assert_eq!(Verified::check(&blocks, &attack, of_torrent), Err(error));
+    let expected_of_attack = sha1(&attack);
+    let error = NotVerified::Attack {
+        sha1: expected_of_attack,
+    };
+    assert_eq!(
+        Verified::check(&blocks, &attack, expected_of_attack),
+        Err(error)
+    );
     let mut shuffled = blocks;
     shuffled.reverse();
     let verified = Verified::check(&shuffled, &content, expected).expect("the piece");

@@ -1,6 +1,6 @@
 //! Records and journal entries: one encoding each, and no other is accepted.
 
-use crate::samples::{entries, records};
+use crate::samples::{entries, later_records, records};
 use proptest::prelude::*;
 use skep_evidence::{
     FieldError,
@@ -10,7 +10,7 @@ use skep_evidence::{
 
 #[test]
 fn every_kind_of_record_survives_its_encoding() {
-    for record in records() {
+    for record in records().into_iter().chain(later_records()) {
         let bytes = record.encode();
         assert_eq!(
             Record::decode(&bytes).as_ref(),
@@ -25,6 +25,7 @@ fn every_kind_of_record_survives_its_encoding() {
 fn samples_hold_every_kind_and_every_field() {
     let samples: Vec<(String, String)> = records()
         .iter()
+        .chain(&later_records())
         .map(|record| {
             (
                 record.body.kind().to_owned(),

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use skep_evidence::{
     clock::{ClockSample, UtcInterval},
     journal::{CaptureOffset, ConnId, ConnectFailure, EndKind, Entry, Input, QueryId},
-    record::{Body, ClaimKind, CloseKind, FORMAT, NamedBy, Record, Source, TargetIndex, Transport},
+    record::{
+        Attack, Body, ClaimKind, CloseKind, FORMAT, NamedBy, Record, Source, TargetIndex, Transport,
+    },
 };
 use skep_hash::{sha1, sha256};
 use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
@@ -219,6 +221,7 @@ fn bodies() -> Vec<Body> {
             piece,
             expected: sha1(b"piece"),
             got: sha1(b"garbage"),
+            attack: None,
         },
         Body::Whole { conn },
         Body::Violated {
@@ -283,6 +286,20 @@ pub(crate) fn records() -> Vec<Record> {
             }
         })
         .collect()
+}
+
+/// Records with fields that were added after the golden files were written.
+pub(crate) fn later_records() -> Vec<Record> {
+    let collided = Body::Refuted {
+        conn: CONN,
+        piece: PieceIndex(0),
+        expected: sha1(b"piece"),
+        got: sha1(b"piece"),
+        attack: Some(Attack::Sha1Collision),
+    };
+    let mut record = records().remove(0);
+    record.body = collided;
+    vec![record]
 }
 
 /// Every kind of entry, as a run could have them.

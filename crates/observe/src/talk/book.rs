@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use skep_evidence::{
     grade::{Claimed, Joined, NotVerified, Reached},
     journal::EndKind,
-    record::{Body, ClaimKind, CloseKind, NamedBy, Source, TEXT_BYTES_MAX, TargetIndex},
+    record::{Attack, Body, ClaimKind, CloseKind, NamedBy, Source, TEXT_BYTES_MAX, TargetIndex},
 };
 use skep_proto::peer::{Event, PeerConn, SetKind, Violation, Why};
 use skep_wire::{
@@ -349,6 +349,17 @@ impl Book {
                     piece,
                     expected,
                     got,
+                    attack: None,
+                });
+                self.round.refusals += 1;
+            }
+            Err(NotVerified::Attack { sha1 }) => {
+                env.notes.write(Body::Refuted {
+                    conn,
+                    piece,
+                    expected: sha1,
+                    got: sha1,
+                    attack: Some(Attack::Sha1Collision),
                 });
                 self.round.refusals += 1;
             }

@@ -1,6 +1,6 @@
 //! Endpoints that deceive, break the protocol or waste our time.
 
-use skep_evidence::record::{Body, CloseKind};
+use skep_evidence::record::{Attack, Body, CloseKind};
 use skep_hash::sha1;
 use skep_observe::{BYTES_UNASKED_MAX, REFUSALS_PER_VISIT_MAX};
 use skep_sim::strangers::{
@@ -159,6 +159,37 @@ fn garbage_is_delivered_and_refuted() {
             .iter()
             .any(|body| matches!(body, Body::Verified { .. }))
     );
+}
+
+/// The first piece of the torrent begins with one of the two inputs that SHAttered made, and a peer sends the
+/// other: the hash agrees, the bytes do not. Nor are the right bytes proof, as nobody can tell which are right.
+#[test]
+fn a_piece_that_hashes_right_by_a_collision_attack_is_refuted() {
+    let one = include_bytes!("../../../../testdata/sha1/shattered-1.bin");
+    let other = include_bytes!("../../../../testdata/sha1/shattered-2.bin");
+    let mut bytes = Content::small(&[]).bytes;
+    bytes[..one.len()].copy_from_slice(one);
+    let content = Content::of(bytes, 32_768, &[]);
+    for sent in [one, other] {
+        let mut client = content.clone();
+        client.bytes[..sent.len()].copy_from_slice(sent);
+        let bodies = visited(&content, move || Client::seeder(&client).with_pieces(&[0]));
+        let expected = content.target.metainfo.info.pieces[0];
+        let refuted = bodies.iter().find_map(|body| match *body {
+            Body::Refuted {
+                piece,
+                expected,
+                got,
+                attack,
+                ..
+            } => Some((piece, expected, got, attack)),
+            _ => None,
+        });
+        let attack = Some(Attack::Sha1Collision);
+        assert_eq!(refuted, Some((PieceIndex(0), expected, expected, attack)));
+        let is_verified = |body| matches!(body, &Body::Verified { .. });
+        assert!(!bodies.iter().any(is_verified));
+    }
 }
 
 /// One wrong byte in one block is enough.

@@ -25,7 +25,17 @@ impl Content {
     ///
     /// If no torrent can have that many bytes in such pieces: this is for tests.
     pub fn new(size: usize, piece_len: u32, trackers: &[&str]) -> Self {
-        let bytes: Vec<u8> = (0..size).map(|n| (n / 7 + n * n / 11) as u8).collect();
+        let bytes = (0..size).map(|n| (n / 7 + n * n / 11) as u8).collect();
+        Self::of(bytes, piece_len, trackers)
+    }
+
+    /// Content that is `bytes`, in pieces of `piece_len`, announced to `trackers`.
+    ///
+    /// # Panics
+    ///
+    /// If no torrent can have that many bytes in such pieces.
+    pub fn of(bytes: Vec<u8>, piece_len: u32, trackers: &[&str]) -> Self {
+        let size = bytes.len();
         let info = Info {
             version: Version::V1,
             pieces_v2: Vec::new(),

@@ -7,8 +7,8 @@ use skep_evidence::record::Body;
 use skep_verify::{Failure, Verdict, contents, verify};
 
 use crate::observation::{
-    Line, OBSERVER, bundle, bundle_files, half_a_piece_first, judge, key, lay_out, run, simulated,
-    unasked_for,
+    Line, OBSERVER, bundle, bundle_files, by_collision, half_a_piece_first, judge, key, lay_out,
+    run, simulated, unasked_for,
 };
 
 #[test]
@@ -54,6 +54,15 @@ fn an_honest_bundle_verifies_and_every_check_was_made() {
     assert!(count(|body| matches!(body, Body::Refuted { .. })) >= 1);
     assert!(count(|body| matches!(body, Body::ClaimedGain { .. })) >= 2);
     assert!(count(|body| matches!(body, Body::AttemptFailed { .. })) >= 3);
+}
+
+/// A piece that hashes right by a collision attack is in the ledger as refuted, and the bundle verifies.
+#[test]
+fn an_honest_bundle_with_a_collision_verifies() {
+    let outcome = judge(&[by_collision()]);
+    assert!(outcome.verified(), "{outcome}");
+    let none = "0 pieces hashed and found to be the torrent's, 1 found not to be";
+    assert!(outcome.to_string().contains(none), "{outcome}");
 }
 
 /// A report in another layout cannot be compared. That is no forgery, but it is no proof either.

@@ -1,6 +1,6 @@
 //! The second reading of the bytes stands on its own: it finds a false record without the machine.
 
-use skep_evidence::record::{Body, Record};
+use skep_evidence::record::{Attack, Body, Record};
 use skep_hash::{sha1, sha256};
 use skep_observe::{Action, Replay};
 use skep_sim::memory::Memory;
@@ -10,7 +10,7 @@ use skep_verify::{
 };
 use skep_wire::PieceIndex;
 
-use crate::observation::{Run, lay_out, run};
+use crate::observation::{Run, by_collision, lay_out, run};
 
 /// Feeds a run's bytes and the machine's records, each changed by `change`, to a listener.
 fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Failure> {
@@ -38,8 +38,12 @@ fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Fail
 
 /// Changes the first record for which `change` says that it did; the listener finds it.
 fn found(change: impl Fn(&mut Body) -> bool) {
+    found_in(&run(), change);
+}
+
+fn found_in(run: &Run, change: impl Fn(&mut Body) -> bool) {
     let mut changed = false;
-    let heard = listen(&run(), |record| {
+    let heard = listen(run, |record| {
         if !changed {
             changed = change(&mut record.body);
         }
@@ -118,6 +122,45 @@ fn garbage_that_is_called_verified() {
 }
 
 #[test]
+fn a_collision_that_is_called_verified_or_garbage() {
+    let run = by_collision();
+    let heard = listen(&run, |_| {}).unwrap();
+    assert!(heard.refuted > 0);
+    assert_eq!(heard.verified, 0);
+    found_in(&run, |body| match *body {
+        Body::Refuted {
+            conn,
+            piece,
+            expected,
+            ..
+        } => {
+            *body = Body::Verified {
+                conn,
+                piece,
+                sha1: expected,
+            };
+            true
+        }
+        _ => false,
+    });
+    found_in(&run, |body| match body {
+        Body::Refuted { attack, .. } => attack.take().is_some(),
+        _ => false,
+    });
+}
+
+#[test]
+fn garbage_that_is_called_a_collision() {
+    found(|body| match body {
+        Body::Refuted { attack, .. } => {
+            *attack = Some(Attack::Sha1Collision);
+            true
+        }
+        _ => false,
+    });
+}
+
+#[test]
 fn a_verified_piece_that_is_called_garbage() {
     found(|body| match *body {
         Body::Verified {
@@ -130,6 +173,7 @@ fn a_verified_piece_that_is_called_garbage() {
                 piece,
                 expected,
                 got: sha1(b"another"),
+                attack: None,
             };
             true
         }

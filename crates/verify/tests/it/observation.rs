@@ -120,6 +120,23 @@ pub(crate) fn half_a_piece_first() -> Run {
     told_by(world, config, &content)
 }
 
+/// A peer sends the other of two inputs with one SHA-1 for the first piece of a torrent.
+pub(crate) fn by_collision() -> Run {
+    let one = include_bytes!("../../../../testdata/sha1/shattered-1.bin");
+    let other = include_bytes!("../../../../testdata/sha1/shattered-2.bin");
+    let mut content = small();
+    content.bytes[..one.len()].copy_from_slice(one);
+    let content = Content::of(content.bytes, 32_768, &[]);
+    let mut config = config();
+    (config.run, config.endpoints) = (1, vec![(0, host(1))]);
+    let mut world = World::new(config.clone(), vec![content.target.clone()]);
+    let mut client = content.clone();
+    client.bytes[..other.len()].copy_from_slice(other);
+    world.takes(host(1), move || Client::seeder(&client).with_pieces(&[0]));
+    world.run_until(30);
+    told_by(world, config, &content)
+}
+
 /// A peer comes in, claims one small piece, and sends it with the unchoke, unasked, in one segment.
 pub(crate) fn unasked_for() -> Run {
     let content = small();
