@@ -15,7 +15,10 @@ use std::{
 };
 
 use skep_hash::{Sha1Digest, Sha256Digest, merkle};
-use skep_wire::metainfo::{self, Attr, Info, Link, Version};
+use skep_wire::{
+    PieceIndex,
+    metainfo::{self, Attr, Info, Link, Version},
+};
 
 use crate::{
     disk::{
@@ -172,6 +175,19 @@ pub enum CreateError {
         /// The path.
         path: PathBuf,
     },
+    /// Pieces bear the marks of a collision attack on SHA-1.
+    #[error(
+        "{} bears the marks of a SHA-1 collision attack: other bytes have the hash of piece {}, too (pieces with marks: {count})",
+        path.display(), piece.0
+    )]
+    Attacked {
+        /// The first file that the first such piece lies in.
+        path: PathBuf,
+        /// The first such piece.
+        piece: PieceIndex,
+        /// How many there are.
+        count: usize,
+    },
     /// A file is not what it was when the survey was made.
     #[error("{} changed while it was read", path.display())]
     Changed {
@@ -282,7 +298,8 @@ pub fn plan(survey: &Survey, version: Version, piece_len: u32) -> Result<Info, C
 ///
 /// # Errors
 ///
-/// [`CreateError`] if a file cannot be read, ends early, or changed since the survey.
+/// [`CreateError`] if a file cannot be read, ends early, or changed since the survey, or if `watch` looks for
+/// collision attacks and one was found.
 pub fn hash(survey: &Survey, plan: Info, watch: &Watch) -> Result<Info, CreateError> {
     let mut info = plan;
     let layout = Arc::new(Layout::of(&info));
@@ -297,6 +314,15 @@ pub fn hash(survey: &Survey, plan: Info, watch: &Watch) -> Result<Info, CreateEr
         info.pieces_v2 = vec![Sha256Digest::default(); count];
     }
     let digests = check::digests(&files, &info, watch)?;
+    let attacked = watch.attacked();
+    if let Some(&piece) = attacked.first() {
+        let mut spans = info.piece_spans(piece);
+        return Err(CreateError::Attacked {
+            path: files.path(spans.next().map_or(0, |span| span.file)),
+            piece,
+            count: attacked.len(),
+        });
+    }
     if info.version.has_v1() {
         let v1 = digests.iter().map(|digests| digests.v1);
         info.pieces = v1.map(|v1| v1.expect("version 1 has each")).collect();

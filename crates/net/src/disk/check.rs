@@ -13,9 +13,12 @@
 //! Memory is that buffer, [`BUF_BYTES`] and a little, a thread, whatever the piece length. Files are not
 //! mapped: that would save the copy, and kill us when one is cut short under our eyes (`SIGBUS`).
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
 
-use skep_hash::lanes::Engine;
+use skep_hash::{collision::DetectingSha1, lanes::Engine};
 use skep_wire::{Bitfield, PieceIndex, metainfo::Info, piece::BLOCK_LEN};
 
 use super::{
@@ -48,9 +51,31 @@ pub struct Watch {
     pub bytes_done: AtomicU64,
     /// Set to end early, with [`DiskError::Interrupted`].
     pub stop: AtomicBool,
+    /// Pieces in which a collision attack on SHA-1 was found. None is looked for unless this is there: that
+    /// takes several times as long as hashing in lanes.
+    pub attacked: Option<Mutex<Vec<PieceIndex>>>,
 }
 
 impl Watch {
+    /// One that has collision attacks looked for, where there is a version 1.
+    pub fn for_attacks() -> Self {
+        Self {
+            attacked: Some(Mutex::default()),
+            ..Self::default()
+        }
+    }
+
+    /// The pieces in which a collision attack was found, in order. Each bears its marks whether or not it has
+    /// the hash that the torrent names.
+    pub fn attacked(&self) -> Vec<PieceIndex> {
+        let attacked = self.attacked.as_ref().map(|attacked| attacked.lock());
+        let mut pieces = attacked.map_or_else(Vec::new, |pieces| {
+            pieces.unwrap_or_else(PoisonError::into_inner).clone()
+        });
+        pieces.sort_unstable();
+        pieces
+    }
+
     fn add(&self, bytes: u32) {
         self.bytes_done.fetch_add(bytes.into(), Ordering::Relaxed);
     }
@@ -196,6 +221,8 @@ struct Group {
     pieces: Vec<PieceIndex>,
     /// The state of each.
     hashing: Vec<Hashing>,
+    /// The same for each when collision attacks are looked for.
+    detecting: Vec<DetectingSha1>,
     /// The first stretch of each that is not there, offset and length in the piece space.
     gone: Vec<Option<(u64, u32)>>,
 }
@@ -248,8 +275,13 @@ impl<'a> GroupCheck<'a> {
         let mut group = Group {
             pieces: pieces.to_vec(),
             hashing: pieces.iter().map(|_| Hashing::default()).collect(),
+            detecting: Vec::new(),
             gone: vec![None; pieces.len()],
         };
+        let attacked = self.watch.attacked.as_ref();
+        if attacked.is_some() && self.info.version.has_v1() {
+            group.detecting.resize_with(pieces.len(), Default::default);
+        }
         let blocks = BUF_BYTES / BLOCK_LEN / (pieces.len() as u32).max(1);
         let stretch = (blocks * BLOCK_LEN).clamp(BLOCK_LEN, STRETCH_MAX);
         let longest = pieces.iter().map(|&piece| self.info.piece_size(piece));
@@ -260,6 +292,12 @@ impl<'a> GroupCheck<'a> {
                 asked = begin + AHEAD;
             }
             self.step(&mut group, begin, stretch)?;
+        }
+        for ((detecting, piece), gone) in group.detecting.drain(..).zip(pieces).zip(&group.gone) {
+            if let (Some(attacked), None, Err(_)) = (attacked, gone, detecting.finish()) {
+                let mut attacked = attacked.lock().unwrap_or_else(PoisonError::into_inner);
+                attacked.push(*piece);
+            }
         }
         Ok(group)
     }
@@ -280,7 +318,8 @@ impl<'a> GroupCheck<'a> {
         }
         let mut stretches = Vec::with_capacity(group.pieces.len());
         let slots = self.buf.chunks_mut((stretch + SKEW_BYTES) as usize);
-        for ((&piece, gone), slot) in group.pieces.iter().zip(&mut group.gone).zip(slots) {
+        let gone = group.gone.iter_mut();
+        for (n, ((&piece, gone), slot)) in group.pieces.iter().zip(gone).zip(slots).enumerate() {
             let rest = self.info.piece_size(piece).saturating_sub(begin);
             if rest == 0 || gone.is_some() {
                 continue;
@@ -289,6 +328,9 @@ impl<'a> GroupCheck<'a> {
             let bytes = &mut slot[..len as usize];
             let from = judge::start_of(self.info, piece) + u64::from(begin);
             if self.files.read_at(from, bytes)? {
+                if let Some(detecting) = group.detecting.get_mut(n) {
+                    detecting.update(bytes);
+                }
                 stretches.push(Stretch {
                     piece,
                     begin,

@@ -72,6 +72,12 @@ pub(crate) struct Args {
     /// (BEP 47).
     #[arg(long)]
     executable_bits: bool,
+    /// Refuse content in which a SHA-1 collision attack is found.
+    ///
+    /// Whoever made such content can have made other content with the same hash, to put in its place later. To
+    /// look for it takes several times as long as hashing. Version 2 does not use SHA-1.
+    #[arg(long)]
+    detect_collisions: bool,
     /// Replace the torrent file if it is there.
     #[arg(short, long)]
     force: bool,
@@ -178,7 +184,11 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
         metainfo::piece_len_for_files(version, &lens)
     });
     let plan = create::plan(&survey, version, piece_len).map_err(explain)?;
-    let watch = Watch::default();
+    let watch = if args.detect_collisions {
+        Watch::for_attacks()
+    } else {
+        Watch::default()
+    };
     let bar = progress::bytes_bar(ctx, "hashing", plan.size_bytes);
     let done = || watch.bytes_done.load(Ordering::Relaxed);
     let mut info =
@@ -280,6 +290,8 @@ fn explain(error: CreateError) -> CmdError {
         CreateError::LinkOutside { .. } | CreateError::LinkAstray { .. } => {
             CmdError::usage(error).hint("choose --links follow (share what it points to) or --links skip")
         }
+        CreateError::Attacked { .. } => CmdError::usage(error)
+            .hint("make it with --torrent-version 2, which does not rest on SHA-1"),
         CreateError::TooManyPieces { .. } => {
             CmdError::usage(error).hint("choose larger ones, or leave --piece-size out")
         }

@@ -36,6 +36,12 @@ pub(crate) struct Args {
     torrent: PathBuf,
     /// The file or folder that should be the torrent's content.
     path: PathBuf,
+    /// Look for SHA-1 collision attacks, too; the exit code is 1 if one is found.
+    ///
+    /// Two pieces with the same SHA-1 can be made together, and either be put in the other's place. Both bear
+    /// marks of it. To look for them takes several times as long as hashing. Version 2 does not use SHA-1.
+    #[arg(long)]
+    detect_collisions: bool,
 }
 
 pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
@@ -47,7 +53,11 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     }
     let layout = Arc::new(Layout::of(info));
     let files = Files::new(layout, &Place::At(args.path), &info.name, Access::Read);
-    let watch = Watch::default();
+    let watch = if args.detect_collisions {
+        Watch::for_attacks()
+    } else {
+        Watch::default()
+    };
     let bar = progress::bytes_bar(ctx, "checking", info.size_bytes);
     let done = || watch.bytes_done.load(Ordering::Relaxed);
     let there = progress::follow(&bar, done, || {
@@ -77,11 +87,36 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
             found += &stretches_text(&stretches(info, file, &there));
         }
     }
+    let attacked = watch.attacked();
+    if args.detect_collisions {
+        found += &attacks_text(&attacked);
+    }
     ui::print(found)?;
-    Ok(match bad {
-        0 => Outcome::Done,
-        _ => Outcome::Negative,
+    Ok(if bad == 0 && attacked.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Negative
     })
+}
+
+/// More pieces with marks of an attack are counted, not listed.
+const ATTACKED_SHOWN_MAX: usize = 20;
+
+fn attacks_text(attacked: &[PieceIndex]) -> String {
+    if attacked.is_empty() {
+        return "no SHA-1 collision attack was found\n".to_owned();
+    }
+    let line = |piece: &PieceIndex| {
+        let says = "bears the marks of a SHA-1 collision attack: other bytes have its hash, too";
+        format!("piece {} {says}\n", piece.0)
+    };
+    let shown = attacked.iter().take(ATTACKED_SHOWN_MAX);
+    let mut text: String = shown.map(line).collect();
+    let rest = attacked.len().saturating_sub(ATTACKED_SHOWN_MAX);
+    if rest > 0 {
+        text += &format!("and {rest} more pieces\n");
+    }
+    text
 }
 
 /// The files that are touched by a piece that is not there, each with the number of such pieces.
@@ -153,6 +188,14 @@ fn len_note(info: &Info, files: &Files, file: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_attacked_pieces_are_counted() {
+        let many: Vec<_> = (0..23).map(PieceIndex).collect();
+        let text = attacks_text(&many);
+        assert_eq!(text.lines().count(), ATTACKED_SHOWN_MAX + 1);
+        assert!(text.ends_with("\nand 3 more pieces\n"), "{text}");
+    }
 
     #[test]
     fn many_stretches_are_counted() {

@@ -128,6 +128,37 @@ fn a_gap_takes_its_own_pieces_and_no_neighbour() {
     assert_eq!(there(Some(&only)), expected);
 }
 
+/// Attacks at the beginning of some pieces, one of which is cut off after them: those that are there are named, and
+/// nothing is looked for unasked.
+#[test]
+fn collision_attacks_are_found_in_the_pieces_that_begin_with_them() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (mut info, files, mut bytes) = written(dir.path(), &[40 * 16_384 + 500], PIECE_LEN);
+    let pair = [
+        include_bytes!("../../../../../testdata/sha1/shattered-1.bin"),
+        include_bytes!("../../../../../testdata/sha1/shattered-2.bin"),
+    ];
+    let attacked = [0, 5, 39, 40];
+    for (n, piece) in attacked.iter().enumerate() {
+        let start = piece * PIECE_LEN as usize;
+        bytes[start..start + 320].copy_from_slice(pair[n % 2]);
+    }
+    info.pieces = bytes.chunks(PIECE_LEN as usize).map(sha1).collect();
+    let found = |watch: &Watch| {
+        let found = pieces_there(&files, &info, None, watch).expect("checked");
+        let attacked = watch.attacked().into_iter().map(|piece| piece.0 as usize);
+        (found.there.count(), attacked.collect::<Vec<_>>())
+    };
+    std::fs::write(dir.path().join("0"), &bytes).expect("written");
+    assert_eq!(found(&Watch::default()), (41, vec![]));
+    assert_eq!(found(&Watch::for_attacks()), (41, attacked.to_vec()));
+    let digests = digests(&files, &info, &Watch::for_attacks()).expect("hashed");
+    let v1: Vec<_> = digests.iter().filter_map(|digests| digests.v1).collect();
+    assert_eq!(v1, info.pieces);
+    std::fs::write(dir.path().join("0"), &bytes[..40 * 16_384 + 400]).expect("cut");
+    assert_eq!(found(&Watch::for_attacks()), (40, vec![0, 5, 39]));
+}
+
 #[test]
 fn whoever_asks_it_to_stop_is_obeyed() {
     let dir = tempfile::tempdir().expect("temporary folder");
