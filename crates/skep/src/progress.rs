@@ -1,6 +1,9 @@
 //! Progress bars: on standard error, only where that is a terminal, and not with `--quiet`.
 
-use std::time::Duration;
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -8,6 +11,9 @@ use crate::ui::Context;
 
 /// How often a bar is drawn.
 pub(crate) const REDRAW: Duration = Duration::from_millis(200);
+
+/// How often a bar is told how far work is; it limits its own drawing.
+const FOLLOWED: Duration = Duration::from_millis(50);
 
 /// A bar that counts bytes.
 pub(crate) fn bytes_bar(ctx: &Context, what: &str, size_bytes: u64) -> ProgressBar {
@@ -53,11 +59,14 @@ pub(crate) fn follow<T: Send>(
     work: impl FnOnce() -> T + Send,
 ) -> T {
     std::thread::scope(|scope| {
-        let worker = scope.spawn(work);
-        while !worker.is_finished() {
+        // The end of `work` closes the channel, which nothing is sent through.
+        let (working, finished) = mpsc::channel::<()>();
+        let worker = scope.spawn(move || {
+            let _working = working;
+            work()
+        });
+        while let Err(RecvTimeoutError::Timeout) = finished.recv_timeout(FOLLOWED) {
             bar.set_position(done());
-            // Short, so that small work is not held up; the bar limits its own drawing.
-            std::thread::park_timeout(Duration::from_millis(5));
         }
         bar.finish_and_clear();
         worker
