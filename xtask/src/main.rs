@@ -24,9 +24,11 @@ usage: cargo xtask TASK
   fuzz [TARGET] [SECONDS]    fuzz one target or all of them, 10 s each
   sim [--from SEED] [--seeds N] [--peers LEAST..MOST]
                              swarms in virtual time, each judged; 100 seeds of 50..300 peers
-  bench [NAME...] [--reps N] [--mib N] [--meta v1|v2|hybrid] [--piece KIB] [--dir DIR] [--all] [--keep FILE]
-                             measure skep beside its peers: create recheck transfer swarm ledger
+  bench [NAME...] [--reps N] [--mib N] [--meta v1|v2|hybrid] [--piece KIB] [--dir DIR [--cold]] [--all] [--keep FILE]
+                             measure skep beside its peers: create recheck transfer swarm ledger hash
+                             memory (that one only if it is named: 16 GiB, written to a disk)
                              --dir: content there (a disk, say) instead of in memory
+                             --cold: which is out of the page cache before each run
                              --all: also the peers that take long to build (rqbit, imdl, ...)
 ";
 
