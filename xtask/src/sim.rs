@@ -34,12 +34,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             unknown => bail!("no option is called {unknown}"),
         }
     }
-    if peers.0 < 20 || peers.0 > peers.1 {
-        bail!(
-            "from {} to {} peers: at least 20 are a swarm",
-            peers.0,
-            peers.1
-        );
+    let (least, most) = peers;
+    if least < 20 || least > most || most > 10_000 {
+        bail!("from {least} to {most} peers: a swarm has 20 to 10000");
     }
     swarms(from, seeds, peers)
 }

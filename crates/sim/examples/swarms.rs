@@ -23,6 +23,9 @@ use skep_sim::trial::{Figures, Trial};
 /// Between lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
+/// A seed that takes longer is told of.
+const SLOW_SECS: f64 = 10.0;
+
 fn main() -> ExitCode {
     let numbers: Option<Vec<u64>> = std::env::args()
         .skip(1)
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let mut memory = 0.0f64;
     for seed in *first..first + count {
         let before = peak_kib(true);
+        let begun = cpu_secs().unwrap_or_default();
         let mut trial = Trial::new(seed, *least..=*most);
         if *count == 1 {
             eprintln!("seed {seed}: {}", trial.plan());
@@ -56,6 +60,10 @@ fn main() -> ExitCode {
                 );
                 failed.push(seed);
             }
+        }
+        let took = cpu_secs().unwrap_or_default() - begun;
+        if took > SLOW_SECS {
+            eprintln!("seed {seed} took {took:.1} s of a core: {}", trial.plan());
         }
         if said.elapsed() > PROGRESS {
             said = Instant::now();

@@ -32,6 +32,8 @@ pub struct Content {
     /// Its file.
     pub torrent: Vec<u8>,
     bytes: Arc<[u8]>,
+    /// The hashes of each file's blocks.
+    leaves: Vec<Vec<Sha256Digest>>,
 }
 
 impl Content {
@@ -105,10 +107,16 @@ impl Content {
         };
         let torrent = draft.encode().expect("the draft is sane");
         let metainfo = Metainfo::from_bytes(&torrent).expect("it was just written");
+        let files = metainfo.info.files.iter();
+        let ends = files.map(|file| (file.offset as usize, (file.offset + file.len) as usize));
+        let leaves = ends
+            .map(|(start, end)| leaves(&bytes[start..end]))
+            .collect();
         Arc::new(Self {
             metainfo,
             torrent,
             bytes: bytes.into(),
+            leaves,
         })
     }
 
@@ -205,8 +213,7 @@ impl Content {
                 return None;
             }
         }
-        let own = &self.bytes[file.offset as usize..(file.offset + file.len) as usize];
-        let base = merkle::layer_above(&leaves(own), 0, range.base_layer);
+        let base = merkle::layer_above(&self.leaves[n], 0, range.base_layer);
         shape.answer(&range, &base).ok()
     }
 

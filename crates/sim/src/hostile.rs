@@ -69,6 +69,8 @@ pub enum Kind {
     HashNonsense,
     /// Answers and refuses requests for hashes that nobody made.
     HashesUnasked,
+    /// Serves what is right, and lies to who asks for hashes.
+    HashLiar,
 }
 
 impl Kind {
@@ -99,12 +101,13 @@ impl Kind {
     ];
 
     /// Those that speak of hashes (BEP 52); where version 2 was not agreed they are idle.
-    pub const HASHES: [Self; 5] = [
+    pub const HASHES: [Self; 6] = [
         Self::HashFlood,
         Self::HashPest,
         Self::HashPestNeverReads,
         Self::HashNonsense,
         Self::HashesUnasked,
+        Self::HashLiar,
     ];
 
     /// Whether it keeps the protocol but lies in what it offers or asks.
@@ -132,7 +135,8 @@ impl Kind {
             | Self::HashPest
             | Self::HashPestNeverReads
             | Self::HashNonsense
-            | Self::HashesUnasked => true,
+            | Self::HashesUnasked
+            | Self::HashLiar => true,
         }
     }
 }
@@ -213,8 +217,8 @@ impl Hostile {
     pub fn handle(&mut self, what: Happening, net: &mut Net) {
         match what {
             Happening::Started => {
-                let names = self.content.names();
-                names.iter().for_each(|name| net.announce(self.host, name));
+                self.announce(net);
+                self.set_tick(net);
             }
             Happening::Named { swarm, addrs } => {
                 let dials = if self.kind == Kind::Crowds { CROWD } else { 1 };
@@ -224,7 +228,6 @@ impl Hostile {
                     let session = self.session(Some(swarm), net.now());
                     self.sessions.insert(link, session);
                 }
-                net.timer(self.host, net.now() + Duration::from_secs(TICK_SECS), 0);
             }
             Happening::Incoming { link, .. } => {
                 let session = self.session(None, net.now());
@@ -354,7 +357,8 @@ impl Hostile {
             | Kind::HashPest
             | Kind::HashPestNeverReads
             | Kind::HashNonsense
-            | Kind::HashesUnasked => {}
+            | Kind::HashesUnasked
+            | Kind::HashLiar => {}
         }
         out
     }
@@ -383,10 +387,17 @@ impl Hostile {
             }
         }
         if self.kind == Kind::Crowds {
-            let names = self.content.names();
-            names.iter().for_each(|name| net.announce(self.host, name));
-        } else {
-            net.timer(self.host, net.now() + Duration::from_secs(TICK_SECS), 0);
+            self.announce(net);
         }
+        self.set_tick(net);
+    }
+
+    fn announce(&self, net: &mut Net) {
+        let names = self.content.names();
+        names.iter().for_each(|name| net.announce(self.host, name));
+    }
+
+    fn set_tick(&self, net: &mut Net) {
+        net.timer(self.host, net.now() + Duration::from_secs(TICK_SECS), 0);
     }
 }

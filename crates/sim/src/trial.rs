@@ -38,7 +38,7 @@ pub const DEADLINE_SECS: u64 = 1800;
 const LOOK_SECS: u64 = 5;
 
 /// Seconds of virtual time in which peers come, vanish and come back.
-const CHURN_SECS: u64 = 120;
+const CHURN_SECS: u64 = 60;
 
 /// What may wait for a peer that does not read: hashes up to the limit and one answer more, and what the
 /// machine says besides in the minute until the driver gives the stream up.

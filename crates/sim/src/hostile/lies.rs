@@ -171,7 +171,8 @@ impl Lies<'_> {
             | Kind::HashFlood
             | Kind::HashPestNeverReads
             | Kind::HashNonsense
-            | Kind::HashesUnasked => {}
+            | Kind::HashesUnasked
+            | Kind::HashLiar => {}
             // They speak no protocol.
             Kind::SlowLoris
             | Kind::HaveFlood
@@ -316,7 +317,7 @@ impl Lies<'_> {
         let Some(mut hashes) = self.content.hashes(&have, &request) else {
             return conn.reject_hashes(request, now);
         };
-        let lies = matches!(self.kind, Kind::Poison | Kind::Garbage);
+        let lies = matches!(self.kind, Kind::Poison | Kind::Garbage | Kind::HashLiar);
         let lie = if lies { self.lie } else { HashLie::Truth };
         let spoil = |hash: Option<&mut Sha256Digest>| {
             if let Some(hash) = hash {
