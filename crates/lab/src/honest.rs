@@ -282,6 +282,7 @@ impl Scribe {
             | Did::Completed
             | Did::DiskFailed { .. }
             | Did::DiskRecovered
+            | Did::PiecesLost { .. }
             | Did::Moved { .. }
             | Did::MoveFailed { .. } => vec![],
         }

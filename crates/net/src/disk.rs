@@ -2,17 +2,25 @@
 //!
 //! What it is: [`layout`] says which bytes of which file a stretch of content is, [`files`] opens
 //! them without ever leaving the folder that the user named, [`check`] hashes what is there on all
-//! cores, [`writer`] hashes and writes what arrives on a thread of its own, [`moving`] brings the files to
-//! another place, and [`resume`] keeps what is known to be good across runs. What it is not: a cache. The page cache is one.
+//! cores, [`writer`] hashes and writes what arrives on threads of its own, [`keeper`] makes it last,
+//! [`moving`] brings the files to another place, and [`resume`] keeps what is known to be good across runs.
+//! All of them reach the disk through [`system`] alone, so that tests can try every call. What it is not: a
+//! cache. The page cache is one.
 
 pub mod check;
 pub mod files;
 pub mod judge;
+pub mod keeper;
 pub mod layout;
 pub mod moving;
 pub mod resume;
+pub mod start;
+pub mod system;
 pub mod tree;
 pub mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

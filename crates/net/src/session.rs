@@ -290,6 +290,11 @@ pub enum What {
     },
     /// The disk takes pieces again.
     DiskRecovered,
+    /// The disk refused to make pieces last and then turned out to have lost some: they are fetched again.
+    PiecesLost {
+        /// How many.
+        count: u32,
+    },
     /// The content lies elsewhere now.
     Moved {
         /// Where.

@@ -25,6 +25,7 @@ use super::{
     DiskError,
     files::Files,
     judge::{self, Digests, Finding, Hashing, Pieces, Stretch},
+    system::FileSystem,
 };
 
 /// What the stretches of a group take together: half of a second-level cache of 1 MiB, into which they are
@@ -97,8 +98,8 @@ pub struct Found {
 /// # Errors
 ///
 /// [`DiskError`] if a file is there and cannot be read.
-pub fn pieces_there(
-    files: &Files,
+pub fn pieces_there<S: FileSystem>(
+    files: &Files<S>,
     info: &Info,
     only: Option<&Bitfield>,
     watch: &Watch,
@@ -141,16 +142,17 @@ pub fn digests(files: &Files, info: &Info, watch: &Watch) -> Result<Vec<Digests>
 
 /// Does something with each group of neighbouring pieces, on all cores, and gathers what it gives in no
 /// order.
-fn in_groups<T: Send>(
-    files: &Files,
+fn in_groups<T: Send, S: FileSystem>(
+    files: &Files<S>,
     info: &Info,
     only: Option<&Bitfield>,
     watch: &Watch,
-    each: impl Fn(&mut GroupCheck<'_>, &[PieceIndex]) -> Result<Vec<(PieceIndex, T)>, DiskError> + Sync,
+    each: impl Fn(&mut GroupCheck<'_, S>, &[PieceIndex]) -> Result<Vec<(PieceIndex, T)>, DiskError>
+    + Sync,
 ) -> Result<Vec<(PieceIndex, T)>, DiskError> {
     let count = info.piece_count();
     let lanes = (Engine::best().lanes() as u32).min(GROUP_MAX);
-    let (threads, group) = shares(count, threads(), lanes);
+    let (threads, group) = shares(count, files.system.readers(), lanes);
     let next = AtomicU32::new(0);
     let work = || -> Result<Vec<(PieceIndex, T)>, DiskError> {
         let mut group_check = GroupCheck::new(files.again(files.access()), info, watch);
@@ -203,14 +205,9 @@ fn shares(count: u32, threads: u32, lanes: u32) -> (u32, u32) {
     (count.div_ceil(group).min(threads), group)
 }
 
-/// As many threads as there are cores, and two at least: one reads while the other hashes.
-fn threads() -> u32 {
-    std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2) as u32)
-}
-
 /// Hashes groups of pieces on one thread.
-struct GroupCheck<'a> {
-    files: Files,
+struct GroupCheck<'a, S: FileSystem> {
+    files: Files<S>,
     info: &'a Info,
     watch: &'a Watch,
     buf: Vec<u8>,
@@ -234,8 +231,8 @@ impl Pieces for Group {
     }
 }
 
-impl<'a> GroupCheck<'a> {
-    fn new(files: Files, info: &'a Info, watch: &'a Watch) -> Self {
+impl<'a, S: FileSystem> GroupCheck<'a, S> {
+    fn new(files: Files<S>, info: &'a Info, watch: &'a Watch) -> Self {
         Self {
             files,
             info,
@@ -349,16 +346,16 @@ impl<'a> GroupCheck<'a> {
 }
 
 /// The error for content that ended: names the file that is too short or gone.
-fn ended(files: &Files, offset: u64, len: u64) -> DiskError {
+fn ended<S: FileSystem>(files: &Files<S>, offset: u64, len: u64) -> DiskError {
     let layout = files.layout().clone();
     for span in layout.spans(offset, len) {
         let path = files.path(span.file);
         let expected = layout.files()[span.file].len;
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.len() < expected => {
+        match files.system.look(&path) {
+            Ok(look) if look.len < expected => {
                 return DiskError::Ended {
                     path,
-                    at: meta.len(),
+                    at: look.len,
                     expected,
                 };
             }

@@ -10,23 +10,15 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io::IoSlice,
-    os::unix::fs::{FileExt as _, MetadataExt as _},
+    io::{self, ErrorKind, IoSlice},
     path::{Path, PathBuf},
     sync::Arc,
-    time::UNIX_EPOCH,
-};
-
-use rustix::{
-    fd::OwnedFd,
-    fs::{FileType, Mode, OFlags},
-    io::Errno,
 };
 
 use super::{
     DiskError,
     layout::{Layout, Slot, Span},
+    system::{FileSystem, How, Look, OpenFile, System},
 };
 use crate::session::Place;
 
@@ -36,10 +28,6 @@ pub const FILES_OPEN_MAX: usize = 128;
 
 /// Torrents of more files have their file system synced rather than file by file.
 const SYNCED_SINGLY_MAX: usize = 64;
-
-const DIR_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
 
 /// The threads that may hold files of one session: the event loop, the keeper, and the workers that
 /// check and write.
@@ -83,12 +71,13 @@ pub enum Access {
 
 /// The files of one torrent, opened when they are needed.
 #[derive(Debug)]
-pub struct Files {
+pub struct Files<S: FileSystem = System> {
+    pub(super) system: S,
     layout: Arc<Layout>,
     pub(super) base: PathBuf,
     prefix: Option<String>,
     access: Access,
-    open: Vec<Option<Arc<File>>>,
+    open: Vec<Option<Arc<S::Open>>>,
     /// Numbers of open files, the least recently used first.
     used: Vec<usize>,
     open_max: usize,
@@ -106,12 +95,21 @@ pub struct Stamp {
 impl Files {
     /// The files of `layout` at `place`; `name` is the torrent's own name.
     pub fn new(layout: Arc<Layout>, place: &Place, name: &str, access: Access) -> Self {
+        Self::on(System, layout, place, name, access)
+    }
+}
+
+impl<S: FileSystem> Files<S> {
+    /// The same on any file system.
+    pub fn on(system: S, layout: Arc<Layout>, place: &Place, name: &str, access: Access) -> Self {
         let (base, prefix) = match place {
             Place::Under(dir) => (dir.clone(), Some(name.to_owned())),
             Place::At(path) => (path.clone(), None),
         };
-        let open = vec![None; layout.files().len()];
+        let mut open = Vec::new();
+        open.resize_with(layout.files().len(), || None);
         Self {
+            system,
             layout,
             base,
             prefix,
@@ -129,12 +127,15 @@ impl Files {
 
     /// The same files for another thread.
     pub fn again(&self, access: Access) -> Self {
+        let mut open = Vec::new();
+        open.resize_with(self.open.len(), || None);
         Self {
+            system: self.system.clone(),
             layout: self.layout.clone(),
             base: self.base.clone(),
             prefix: self.prefix.clone(),
             access,
-            open: vec![None; self.open.len()],
+            open,
             used: Vec::new(),
             open_max: self.open_max,
         }
@@ -167,22 +168,15 @@ impl Files {
             return Ok(None);
         }
         let path = self.path(file);
-        let meta = match self.access {
-            Access::Read => std::fs::metadata(&path),
-            Access::Write => std::fs::symlink_metadata(&path),
+        let look = match self.access {
+            Access::Read => self.system.look(&path),
+            Access::Write => self.system.look_at_link(&path),
         };
-        match meta {
-            Ok(meta) => {
-                let since = meta
-                    .modified()
-                    .ok()
-                    .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-                let modified_ns = since.map_or(0, |since| since.as_nanos() as u64);
-                Ok(Some(Stamp {
-                    len: meta.len(),
-                    modified_ns,
-                }))
-            }
+        match look {
+            Ok(look) => Ok(Some(Stamp {
+                len: look.len,
+                modified_ns: look.modified_ns,
+            })),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(DiskError::io("look at", &path)(error)),
         }
@@ -193,17 +187,17 @@ impl Files {
     /// # Errors
     ///
     /// [`DiskError`] if it cannot be opened or is not a regular file.
-    pub fn readable(&mut self, file: usize) -> Result<Option<Arc<File>>, DiskError> {
+    pub fn readable(&mut self, file: usize) -> Result<Option<Arc<S::Open>>, DiskError> {
         self.opened(file, Create::No)
     }
 
     /// Opens a file for writing, creating it and its folders, at its full length (sparse).
-    fn writable(&mut self, file: usize) -> Result<Arc<File>, DiskError> {
+    fn writable(&mut self, file: usize) -> Result<Arc<S::Open>, DiskError> {
         let open = self.opened(file, Create::Yes)?;
         Ok(open.expect("a file that may be created exists or is an error"))
     }
 
-    fn opened(&mut self, file: usize, create: Create) -> Result<Option<Arc<File>>, DiskError> {
+    fn opened(&mut self, file: usize, create: Create) -> Result<Option<Arc<S::Open>>, DiskError> {
         if let Some(open) = &self.open[file] {
             let open = open.clone();
             if self.used.last() != Some(&file) {
@@ -225,41 +219,42 @@ impl Files {
         Ok(Some(fresh))
     }
 
-    fn open_file(&self, file: usize, create: Create) -> Result<Option<File>, DiskError> {
+    fn open_file(&self, file: usize, create: Create) -> Result<Option<S::Open>, DiskError> {
         let path = self.path(file);
+        let how = match (self.access, create) {
+            (Access::Read, _) => How::Read,
+            (Access::Write, Create::No) => How::Change,
+            (Access::Write, Create::Yes) => How::Make,
+        };
         let parts: Vec<String> = self.components(file).map(str::to_owned).collect();
-        let flags = match self.access {
-            Access::Read => OFlags::RDONLY,
-            Access::Write => OFlags::RDWR,
-        } | OFlags::CLOEXEC
-            // A pipe that lies where a file should be must not make us wait for its other end.
-            | OFlags::NONBLOCK;
-        let fd = if self.access == Access::Read || parts.is_empty() {
-            match rustix::fs::open(&path, flags, Mode::empty()) {
-                Ok(fd) => fd,
-                Err(errno) if is_absent(&errno.into()) => return Ok(None),
-                Err(errno) => return Err(DiskError::io("open", &path)(errno.into())),
+        let opened = if self.access == Access::Read || parts.is_empty() {
+            if how == How::Make {
+                make_folders(&self.system, folder_of(&path))?;
+            }
+            match self.system.open(&path, how) {
+                Ok(open) => Some(open),
+                Err(error) if is_absent(&error) && create == Create::No => None,
+                Err(error) => return Err(DiskError::io("open", &path)(error)),
             }
         } else {
-            match self.open_beneath(&parts, flags, create)? {
-                Some(fd) => fd,
-                None => return Ok(None),
-            }
+            self.open_beneath(&parts, how)?
         };
-        let fresh = File::from(fd);
-        let meta = fresh.metadata().map_err(DiskError::io("look at", &path))?;
-        if !meta.is_file() {
+        let Some(fresh) = opened else {
+            return Ok(None);
+        };
+        let Look { len, is_file, .. } = fresh.look().map_err(DiskError::io("look at", &path))?;
+        if !is_file {
             return Err(DiskError::NotAFile { path });
         }
         let expected = self.layout.files()[file].len;
-        if meta.len() > expected && self.access == Access::Write {
+        if len > expected && self.access == Access::Write {
             return Err(DiskError::TooLong {
                 path,
-                len: meta.len(),
+                len,
                 expected,
             });
         }
-        if create == Create::Yes && meta.len() < expected {
+        if create == Create::Yes && len < expected {
             fresh
                 .set_len(expected)
                 .map_err(DiskError::io("extend", &path))?;
@@ -268,27 +263,22 @@ impl Files {
     }
 
     /// Opens what lies at `parts` below the base, following no link.
-    fn open_beneath(
-        &self,
-        parts: &[String],
-        flags: OFlags,
-        create: Create,
-    ) -> Result<Option<OwnedFd>, DiskError> {
+    fn open_beneath(&self, parts: &[String], how: How) -> Result<Option<S::Open>, DiskError> {
         let (last, folders) = parts
             .split_last()
             .expect("the caller gives at least one component");
+        let create = match how {
+            How::Make | How::New => Create::Yes,
+            How::Read | How::Change => Create::No,
+        };
         let Some((dir, mut path)) = self.walk(folders, create)? else {
             return Ok(None);
         };
         path.push(last);
-        let mut nofollow = flags | OFlags::NOFOLLOW;
-        if create == Create::Yes {
-            nofollow |= OFlags::CREATE;
-        }
-        match rustix::fs::openat(&dir, last.as_str(), nofollow, Mode::from_raw_mode(0o666)) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(Errno::NOENT) if create == Create::No => Ok(None),
-            Err(errno) => Err(link_or(&dir, last, path, "open", errno)),
+        match self.system.open_in(&dir, last.as_ref(), how) {
+            Ok(open) => Ok(Some(open)),
+            Err(error) if error.kind() == ErrorKind::NotFound && create == Create::No => Ok(None),
+            Err(error) => Err(self.link_or(&dir, last, path, "open", error)),
         }
     }
 
@@ -298,25 +288,22 @@ impl Files {
         &self,
         file: usize,
         create: Create,
-    ) -> Result<Option<(OwnedFd, OsString)>, DiskError> {
+    ) -> Result<Option<(S::Folder, OsString)>, DiskError> {
         let parts: Vec<String> = self.components(file).map(str::to_owned).collect();
         if let Some((last, folders)) = parts.split_last() {
             let found = self.walk(folders, create)?;
             return Ok(found.map(|(dir, _)| (dir, last.into())));
         }
         // The content is one file, at a path of the user's own.
-        let dir = match self.base.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
+        let dir = folder_of(&self.base);
         if create == Create::Yes {
-            std::fs::create_dir_all(dir).map_err(DiskError::io("create folder", dir))?;
+            make_folders(&self.system, dir)?;
         }
         let name = self.base.file_name().unwrap_or_default().to_owned();
-        match rustix::fs::open(dir, DIR_FLAGS, Mode::empty()) {
+        match self.system.open_folder(dir) {
             Ok(dir) => Ok(Some((dir, name))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(DiskError::io("open folder", dir)(errno.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::io("open folder", dir)(error)),
         }
     }
 
@@ -325,37 +312,51 @@ impl Files {
         &self,
         folders: &[String],
         create: Create,
-    ) -> Result<Option<(OwnedFd, PathBuf)>, DiskError> {
+    ) -> Result<Option<(S::Folder, PathBuf)>, DiskError> {
         let mut path = self.base.clone();
         if create == Create::Yes {
-            std::fs::create_dir_all(&path).map_err(DiskError::io("create folder", &path))?;
+            make_folders(&self.system, &path)?;
         }
-        let mut dir = match rustix::fs::open(&path, DIR_FLAGS, Mode::empty()) {
+        let mut dir = match self.system.open_folder(&path) {
             Ok(dir) => dir,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(DiskError::io("open folder", &path)(errno.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(DiskError::io("open folder", &path)(error)),
         };
         for folder in folders {
             path.push(folder);
-            let nofollow = DIR_FLAGS | OFlags::NOFOLLOW;
-            let mut opened = rustix::fs::openat(&dir, folder.as_str(), nofollow, Mode::empty());
-            if opened.as_ref().err() == Some(&Errno::NOENT) && create == Create::Yes {
-                match rustix::fs::mkdirat(&dir, folder.as_str(), Mode::from_raw_mode(0o777)) {
+            let mut opened = self.system.open_folder_in(&dir, folder.as_ref());
+            let is_absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+            if opened.as_ref().is_err_and(is_absent) && create == Create::Yes {
+                match self.system.make_folder_in(&dir, folder.as_ref()) {
+                    Ok(()) => {}
                     // Another thread may have been quicker.
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => {
-                        return Err(DiskError::io("create folder", &path)(errno.into()));
-                    }
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(DiskError::io("create folder", &path)(error)),
                 }
-                opened = rustix::fs::openat(&dir, folder.as_str(), nofollow, Mode::empty());
+                opened = self.system.open_folder_in(&dir, folder.as_ref());
             }
             dir = match opened {
                 Ok(next) => next,
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(link_or(&dir, folder, path, "open folder", errno)),
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(self.link_or(&dir, folder, path, "open folder", error)),
             };
         }
         Ok(Some((dir, path)))
+    }
+
+    /// The error for a component that could not be opened: a link, if it is one.
+    fn link_or(
+        &self,
+        dir: &S::Folder,
+        name: &str,
+        path: PathBuf,
+        act: &'static str,
+        error: io::Error,
+    ) -> DiskError {
+        if self.system.is_link_in(dir, name.as_ref()) {
+            return DiskError::SymbolicLink { path };
+        }
+        DiskError::io(act, &path)(error)
     }
 
     /// Takes the disk space of every file now, so that the disk cannot be full later.
@@ -369,10 +370,8 @@ impl Files {
             let len = slot.len;
             if len > 0 && !slot.padding {
                 let open = self.writable(file)?;
-                let all = rustix::fs::FallocateFlags::empty();
-                rustix::fs::fallocate(&open, all, 0, len).map_err(|errno| {
-                    DiskError::io("take disk space for", &self.path(file))(errno.into())
-                })?;
+                open.allocate(len)
+                    .map_err(DiskError::io("take disk space for", &self.path(file)))?;
             }
         }
         Ok(())
@@ -411,12 +410,9 @@ impl Files {
             let Some(file) = self.readable(span.file)? else {
                 return Ok(false);
             };
-            match file.read_exact_at(part, span.at) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(DiskError::io("read", &self.path(span.file))(error)),
+            let read = read_whole(&*file, part, span.at);
+            if !read.map_err(DiskError::io("read", &self.path(span.file)))? {
+                return Ok(false);
             }
         }
         Ok(done == buf.len())
@@ -429,11 +425,8 @@ impl Files {
             if layout.files()[span.file].padding {
                 continue;
             }
-            if let (Ok(Some(file)), Some(len)) =
-                (self.readable(span.file), std::num::NonZero::new(span.len))
-            {
-                let soon = rustix::fs::Advice::WillNeed;
-                let _ = rustix::fs::fadvise(&file, span.at, Some(len), soon);
+            if let Ok(Some(file)) = self.readable(span.file) {
+                file.read_soon(span.at, span.len);
             }
         }
     }
@@ -469,21 +462,9 @@ impl Files {
         Ok(())
     }
 
-    fn write_span(&mut self, span: Span, mut slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
+    fn write_span(&mut self, span: Span, slices: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
         let file = self.writable(span.file)?;
-        let mut at = span.at;
-        while !slices.is_empty() {
-            let written = match rustix::io::pwritev(&file, slices, at) {
-                Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
-                Ok(n) => Ok(n),
-                Err(Errno::INTR) => continue,
-                Err(errno) => Err(errno.into()),
-            };
-            let written = written.map_err(DiskError::io("write", &self.path(span.file)))?;
-            at += written as u64;
-            IoSlice::advance_slices(&mut slices, written);
-        }
-        Ok(())
+        write_whole(&*file, slices, span.at).map_err(DiskError::io("write", &self.path(span.file)))
     }
 
     /// Makes everything that is written in these files, by whomever, survive a power cut; the
@@ -494,7 +475,6 @@ impl Files {
     ///
     /// [`DiskError`] naming the file or folder that could not be synced.
     pub fn sync_all(&mut self) -> Result<(), DiskError> {
-        let mut dirs = std::collections::BTreeSet::new();
         let mut devices = std::collections::BTreeSet::new();
         let singly = self.open.len() <= SYNCED_SINGLY_MAX;
         for file in 0..self.open.len() {
@@ -503,8 +483,8 @@ impl Files {
             }
             let path = self.path(file);
             if !singly {
-                let is_new = match std::fs::metadata(&path) {
-                    Ok(meta) => devices.insert(meta.dev()),
+                let is_new = match self.system.look(&path) {
+                    Ok(look) => devices.insert(look.device),
                     Err(error) if is_absent(&error) => continue,
                     Err(error) => return Err(DiskError::io("look at", &path)(error)),
                 };
@@ -517,18 +497,106 @@ impl Files {
                 continue;
             };
             if singly {
-                open.sync_all().map_err(DiskError::io("sync", &path))?;
-                dirs.extend(path.ancestors().skip(1).map(Path::to_owned));
+                open.sync().map_err(DiskError::io("sync", &path))?;
             } else {
-                rustix::fs::syncfs(&open).map_err(|errno| {
-                    DiskError::io("sync the file system of", &path)(errno.into())
-                })?;
+                open.sync_file_system()
+                    .map_err(DiskError::io("sync the file system of", &path))?;
             }
         }
-        dirs.iter()
-            .filter(|dir| dir.starts_with(&self.base) && !dir.as_os_str().is_empty())
-            .try_for_each(|dir| sync_dir(dir))
+        if singly { self.sync_folders() } else { Ok(()) }
     }
+
+    /// Makes the names of these files survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] naming the folder that could not be synced.
+    pub(super) fn sync_folders(&self) -> Result<(), DiskError> {
+        let top = match self.prefix {
+            Some(_) => &self.base,
+            // Content that is one file lies in a folder of the user's, and content in a folder has a name there.
+            None => folder_of(&self.base),
+        };
+        let mut dirs = std::collections::BTreeSet::from([top.to_owned()]);
+        for (file, slot) in self.layout.files().iter().enumerate() {
+            if !slot.padding {
+                let path = self.path(file);
+                let above = path.ancestors().skip(1);
+                let below_top = above.take_while(|dir| dir.starts_with(top) && *dir != top);
+                dirs.extend(
+                    below_top
+                        .filter(|dir| !dir.as_os_str().is_empty())
+                        .map(Path::to_owned),
+                );
+            }
+        }
+        for dir in dirs {
+            match self.system.sync_folder(&dir) {
+                Err(error) if !is_absent(&error) => {
+                    return Err(DiskError::io("sync folder", &dir)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the system forget what it keeps of these files and need not write: after a sync that failed it
+    /// may hold bytes that the disk never got, and that nobody will write any more.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] naming a file that is there and cannot be opened.
+    pub fn forget_cached(&mut self) -> Result<(), DiskError> {
+        for file in 0..self.open.len() {
+            if !self.layout.files()[file].padding
+                && let Some(open) = self.readable(file)?
+            {
+                open.forget_cached();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads until `buf` is full; `false` if the file ends before.
+pub(super) fn read_whole(
+    file: &impl OpenFile,
+    mut buf: &mut [u8],
+    mut at: u64,
+) -> io::Result<bool> {
+    while !buf.is_empty() {
+        match file.read_at(buf, at) {
+            Ok(0) => return Ok(false),
+            Ok(n) => {
+                buf = &mut buf[n..];
+                at += n as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Writes slices that lie end to end.
+pub(super) fn write_whole(
+    file: &impl OpenFile,
+    mut slices: &mut [IoSlice<'_>],
+    mut at: u64,
+) -> io::Result<()> {
+    while !slices.is_empty() {
+        match file.write_at(slices, at) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                at += n as u64;
+                IoSlice::advance_slices(&mut slices, n);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// The `len` bytes from `skip` on of parts that lie end to end; none of them empty.
@@ -551,32 +619,53 @@ pub(super) enum Create {
 }
 
 /// Makes the entries of a folder survive a power cut.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
-    File::open(dir)
-        .and_then(|open| open.sync_all())
+pub(super) fn sync_folder(system: &impl FileSystem, dir: &Path) -> Result<(), DiskError> {
+    system
+        .sync_folder(dir)
         .map_err(DiskError::io("sync folder", dir))
 }
 
-fn is_absent(error: &std::io::Error) -> bool {
-    // A component that is a file where a folder should be: what we look for is not there either.
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
+/// The folder in which a path lies.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    dir.unwrap_or(Path::new("."))
 }
 
-/// The error for a component that could not be opened: a link, if it is one.
-fn link_or(dir: &OwnedFd, name: &str, path: PathBuf, act: &'static str, errno: Errno) -> DiskError {
-    let stat = rustix::fs::statat(dir, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
-    if stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
-        return DiskError::SymbolicLink { path };
+/// Makes a folder and those above it that are missing, so that they survive a power cut.
+///
+/// # Errors
+///
+/// [`DiskError`] naming the folder that could not be made.
+pub fn make_folders(system: &impl FileSystem, dir: &Path) -> Result<(), DiskError> {
+    if dir.as_os_str().is_empty() || system.open_folder(dir).is_ok() {
+        return Ok(());
     }
-    DiskError::io(act, &path)(errno.into())
+    let mut made = system.make_folder(dir);
+    if made
+        .as_ref()
+        .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    {
+        make_folders(system, folder_of(dir))?;
+        made = system.make_folder(dir);
+    }
+    match made {
+        Ok(()) => sync_folder(system, folder_of(dir)),
+        // Another thread may have been quicker.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(DiskError::io("create folder", dir)(error)),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    // A component that is a file where a folder should be: what we look for is not there either.
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use rustix::fs::{FileType, Mode};
 
     use super::*;
 

@@ -18,6 +18,7 @@ use skep_wire::{
 use super::{
     DiskError,
     files::{CALL_BYTES_MAX, Files},
+    system::FileSystem,
 };
 
 /// What the hashes say of a piece.
@@ -149,7 +150,7 @@ impl Hashing {
         &mut self,
         info: &Info,
         piece: PieceIndex,
-        files: &mut Files,
+        files: &mut Files<impl FileSystem>,
     ) -> Result<Finding, DiskError> {
         let got = self.digests(info, piece, files)?;
         let v1 = got
@@ -170,7 +171,7 @@ impl Hashing {
         &mut self,
         info: &Info,
         piece: PieceIndex,
-        files: &mut Files,
+        files: &mut Files<impl FileSystem>,
     ) -> Result<Digests, DiskError> {
         let v1 = if info.version.has_v1() {
             self.read_for_sha1(info, piece, files)?;
@@ -197,7 +198,7 @@ impl Hashing {
         &mut self,
         info: &Info,
         piece: PieceIndex,
-        files: &mut Files,
+        files: &mut Files<impl FileSystem>,
     ) -> Result<(), DiskError> {
         let (size, start) = (info.piece_size(piece), start_of(info, piece));
         let mut buf = vec![0; CALL_BYTES_MAX.min((size - self.hashed) as usize)];
@@ -216,7 +217,7 @@ impl Hashing {
         info: &Info,
         piece: PieceIndex,
         v2: PieceV2,
-        files: &mut Files,
+        files: &mut Files<impl FileSystem>,
     ) -> Result<(), DiskError> {
         let start = start_of(info, piece);
         let mut buf = [0; BLOCK_LEN as usize];
@@ -241,7 +242,11 @@ pub(super) fn start_of(info: &Info, piece: PieceIndex) -> u64 {
 }
 
 /// Reads what should be there. What is not has no hash that fits, so zeroes do.
-pub(super) fn read(files: &mut Files, offset: u64, part: &mut [u8]) -> Result<(), DiskError> {
+pub(super) fn read(
+    files: &mut Files<impl FileSystem>,
+    offset: u64,
+    part: &mut [u8],
+) -> Result<(), DiskError> {
     if !files.read_at(offset, part)? {
         part.fill(0);
     }
@@ -279,34 +284,44 @@ pub(super) mod tests {
     }
 
     pub(in crate::disk) fn torrent(version: Version) -> Metainfo {
+        torrent_of(version, PIECE_LEN, &[0, 1, 2, 3].map(bytes_of))
+    }
+
+    /// A torrent of files named by their numbers.
+    pub(in crate::disk) fn torrent_of(
+        version: Version,
+        piece_len: u32,
+        contents: &[Vec<u8>],
+    ) -> Metainfo {
         let file = |n: usize| {
-            let leaves: Vec<_> = bytes_of(n)
+            let leaves: Vec<_> = contents[n]
                 .chunks(BLOCK_LEN as usize)
                 .map(merkle::leaf)
                 .collect();
             let width = leaves.len().next_power_of_two() as u64;
             File {
                 path: vec![format!("{n}")],
-                len: LENS[n],
+                len: contents[n].len() as u64,
                 offset: 0,
                 padding: false,
-                root: (LENS[n] > 0 && version.has_v2()).then(|| merkle::root(&leaves, width)),
+                root: (!contents[n].is_empty() && version.has_v2())
+                    .then(|| merkle::root(&leaves, width)),
                 attr: Attr::default(),
             }
         };
-        let files = Info::lay(version, PIECE_LEN, (0..LENS.len()).map(file).collect());
+        let files = Info::lay(version, piece_len, (0..contents.len()).map(file).collect());
         let last = files.last().expect("there are some");
         let mut space = vec![0; (last.offset + last.len) as usize];
         let mut pieces_v2 = Vec::new();
         for (n, file) in files.iter().filter(|file| !file.padding).enumerate() {
-            space[file.offset as usize..][..file.len as usize].copy_from_slice(&bytes_of(n));
-            for piece in bytes_of(n).chunks(PIECE_LEN as usize) {
+            space[file.offset as usize..][..file.len as usize].copy_from_slice(&contents[n]);
+            for piece in contents[n].chunks(piece_len as usize) {
                 let leaves: Vec<_> = piece.chunks(BLOCK_LEN as usize).map(merkle::leaf).collect();
-                let is_whole_file = file.len <= PIECE_LEN.into();
+                let is_whole_file = file.len <= piece_len.into();
                 let width = if is_whole_file {
                     leaves.len().next_power_of_two()
                 } else {
-                    4
+                    (piece_len / BLOCK_LEN) as usize
                 };
                 pieces_v2.push(merkle::root(&leaves, width as u64));
             }
@@ -314,9 +329,9 @@ pub(super) mod tests {
         let info = Info {
             version,
             name: "t".into(),
-            piece_len: PIECE_LEN,
+            piece_len,
             pieces: match version.has_v1() {
-                true => space.chunks(PIECE_LEN as usize).map(sha1).collect(),
+                true => space.chunks(piece_len as usize).map(sha1).collect(),
                 false => Vec::new(),
             },
             pieces_v2: if version.has_v2() {

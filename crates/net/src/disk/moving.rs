@@ -4,16 +4,12 @@
 //! copied and synced, and only when all have arrived are the old ones removed. If anything fails, what was
 //! done is undone: then everything lies where it lay. Whoever has an old file open goes on reading it.
 
-use std::{fs::File, path::Path};
-
-use rustix::{
-    fs::{AtFlags, Mode, OFlags, RenameFlags},
-    io::Errno,
-};
+use std::{ffi::OsString, io::ErrorKind, path::Path};
 
 use super::{
     DiskError,
-    files::{Create, Files, sync_dir},
+    files::{Create, Files},
+    system::{FileSystem, How, OpenFile as _},
 };
 
 /// What was done with a file.
@@ -30,7 +26,12 @@ enum Moved {
 /// # Errors
 ///
 /// [`DiskError`] naming the file that could not be moved, or lies in the way; nothing is moved then.
-pub fn move_content(from: &Files, to: &Files) -> Result<(), DiskError> {
+pub fn move_content<S: FileSystem>(from: &Files<S>, to: &Files<S>) -> Result<(), DiskError> {
+    // Before anything lies in the new folders, so that a power cut cannot take them away with it.
+    if let Err(error) = make_folders(from, to) {
+        remove_empty_folders(to);
+        return Err(error);
+    }
     let count = from.layout().files().len();
     let mut moved = Vec::with_capacity(count);
     for file in 0..count {
@@ -48,14 +49,47 @@ pub fn move_content(from: &Files, to: &Files) -> Result<(), DiskError> {
             }
         }
     }
-    for (file, _) in all(&moved, Moved::Copied) {
-        remove(from, file)?;
+    // The old ones go when the new ones cannot be lost any more.
+    let mut settled = to.sync_folders();
+    for (n, (file, _)) in all(&moved, Moved::Copied).enumerate() {
+        if settled.is_err() {
+            break;
+        }
+        let removed = remove(from, file);
+        // What is left behind when others are gone does no harm; everything is at the new place.
+        if n == 0 {
+            settled = removed;
+        }
+    }
+    if let Err(error) = settled {
+        undo(from, to, &moved);
+        return Err(error);
     }
     remove_empty_folders(from);
-    if let Some(dir) = to.path(0).ancestors().nth(1).filter(|dir| dir.is_dir()) {
-        sync_dir(dir)?;
-    }
     Ok(())
+}
+
+/// Makes the folders for the files that are there.
+fn make_folders<S: FileSystem>(from: &Files<S>, to: &Files<S>) -> Result<(), DiskError> {
+    for (file, slot) in from.layout().files().iter().enumerate() {
+        if !slot.padding && is_there(from, file)?.is_some() {
+            to.parent(file, Create::Yes)?;
+        }
+    }
+    to.sync_folders()
+}
+
+/// The folder and the name of a file, if it is there.
+fn is_there<S: FileSystem>(
+    files: &Files<S>,
+    file: usize,
+) -> Result<Option<(S::Folder, OsString)>, DiskError> {
+    let Some((dir, name)) = files.parent(file, Create::No)? else {
+        return Ok(None);
+    };
+    let is_there = files.system.is_in(&dir, &name);
+    let is_there = is_there.map_err(DiskError::io("look at", &files.path(file)))?;
+    Ok(is_there.then_some((dir, name)))
 }
 
 fn all(moved: &[Moved], what: Moved) -> impl Iterator<Item = (usize, Moved)> {
@@ -66,55 +100,53 @@ fn all(moved: &[Moved], what: Moved) -> impl Iterator<Item = (usize, Moved)> {
         .filter(move |(_, done)| *done == what)
 }
 
-fn move_file(from: &Files, to: &Files, file: usize) -> Result<Moved, DiskError> {
-    let Some((old_dir, old_name)) = from.parent(file, Create::No)? else {
+fn move_file<S: FileSystem>(
+    from: &Files<S>,
+    to: &Files<S>,
+    file: usize,
+) -> Result<Moved, DiskError> {
+    let Some((old_dir, old_name)) = is_there(from, file)? else {
         return Ok(Moved::Absent);
     };
-    let old = rustix::fs::statat(&old_dir, &old_name, AtFlags::SYMLINK_NOFOLLOW);
-    if old.err() == Some(Errno::NOENT) {
-        return Ok(Moved::Absent);
-    }
+    let (system, old_path) = (&from.system, from.path(file));
     let there = "a folder that may be created exists or is an error";
     let (new_dir, new_name) = to.parent(file, Create::Yes)?.expect(there);
     let new_path = to.path(file);
-    let flags = RenameFlags::NOREPLACE;
-    match rustix::fs::renameat_with(&old_dir, &old_name, &new_dir, &new_name, flags) {
-        Ok(()) => Ok(Moved::Renamed),
-        Err(Errno::EXIST) => Err(DiskError::InTheWay { path: new_path }),
-        // Another file system, or one that cannot rename in this way.
-        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS) => {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let old = rustix::fs::openat(&old_dir, &old_name, flags, Mode::empty())
-                .map_err(|errno| DiskError::io("open", &from.path(file))(errno.into()))?;
-            let flags =
-                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let new =
-                match rustix::fs::openat(&new_dir, &new_name, flags, Mode::from_raw_mode(0o666)) {
-                    Ok(new) => new,
-                    Err(Errno::EXIST) => return Err(DiskError::InTheWay { path: new_path }),
-                    Err(errno) => return Err(DiskError::io("create", &new_path)(errno.into())),
-                };
-            let (mut old, mut new) = (File::from(old), File::from(new));
-            let copied = std::io::copy(&mut old, &mut new).and_then(|_| new.sync_all());
-            copied.map_err(|error| {
-                // The rest of what was copied is of no use to anybody.
-                let _ = rustix::fs::unlinkat(&new_dir, &new_name, AtFlags::empty());
-                DiskError::io("copy to", &new_path)(error)
-            })?;
-            Ok(Moved::Copied)
-        }
-        Err(errno) => Err(DiskError::io("move to", &new_path)(errno.into())),
+    let in_the_way = |path| Err(DiskError::InTheWay { path });
+    match system.rename_in((&old_dir, &old_name), (&new_dir, &new_name)) {
+        Ok(()) => return Ok(Moved::Renamed),
+        Err(error) => match error.kind() {
+            ErrorKind::AlreadyExists => return in_the_way(new_path),
+            // Another file system, or one that cannot rename in this way.
+            ErrorKind::CrossesDevices | ErrorKind::InvalidInput | ErrorKind::Unsupported => {}
+            _ => return Err(DiskError::io("move to", &new_path)(error)),
+        },
     }
+    let old = system
+        .open_in(&old_dir, &old_name, How::Read)
+        .map_err(DiskError::io("open", &old_path))?;
+    let new = match system.open_in(&new_dir, &new_name, How::New) {
+        Ok(new) => new,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return in_the_way(new_path),
+        Err(error) => return Err(DiskError::io("create", &new_path)(error)),
+    };
+    let copied = old.copy_to(&new).and_then(|()| new.sync());
+    copied.map_err(|error| {
+        // The rest of what was copied is of no use to anybody.
+        let _ = system.remove_in(&new_dir, &new_name);
+        DiskError::io("copy to", &new_path)(error)
+    })?;
+    Ok(Moved::Copied)
 }
 
 /// Brings back what was moved. What cannot be brought back stays where it is: the error that led here
 /// is the one to be told.
-fn undo(from: &Files, to: &Files, moved: &[Moved]) {
+fn undo<S: FileSystem>(from: &Files<S>, to: &Files<S>, moved: &[Moved]) {
     for (file, _) in all(moved, Moved::Renamed) {
         let ends = (from.parent(file, Create::Yes), to.parent(file, Create::No));
         if let (Ok(Some((old_dir, old_name))), Ok(Some((new_dir, new_name)))) = ends {
-            let flags = RenameFlags::NOREPLACE;
-            let _ = rustix::fs::renameat_with(&new_dir, &new_name, &old_dir, &old_name, flags);
+            let (new, old) = ((&new_dir, &*new_name), (&old_dir, &*old_name));
+            let _ = from.system.rename_in(new, old);
         }
     }
     for (file, _) in all(moved, Moved::Copied) {
@@ -123,16 +155,18 @@ fn undo(from: &Files, to: &Files, moved: &[Moved]) {
     remove_empty_folders(to);
 }
 
-fn remove(files: &Files, file: usize) -> Result<(), DiskError> {
+fn remove<S: FileSystem>(files: &Files<S>, file: usize) -> Result<(), DiskError> {
     if let Some((dir, name)) = files.parent(file, Create::No)? {
-        rustix::fs::unlinkat(&dir, &name, AtFlags::empty())
-            .map_err(|errno| DiskError::io("remove", &files.path(file))(errno.into()))?;
+        files
+            .system
+            .remove_in(&dir, &name)
+            .map_err(DiskError::io("remove", &files.path(file)))?;
     }
     Ok(())
 }
 
 /// Removes the folders of the torrent that are empty now, never the one that the user named.
-fn remove_empty_folders(files: &Files) {
+fn remove_empty_folders<S: FileSystem>(files: &Files<S>) {
     let mut dirs = std::collections::BTreeSet::new();
     for file in 0..files.layout().files().len() {
         let path = files.path(file);
@@ -142,7 +176,7 @@ fn remove_empty_folders(files: &Files) {
     }
     // Longer paths come later in the order, and are emptied first.
     for dir in dirs.iter().rev() {
-        let _ = std::fs::remove_dir(dir);
+        let _ = files.system.remove_folder(dir);
     }
 }
 

@@ -17,13 +17,10 @@
 //! kill the times differ, the check finds every piece that was written, and none is fetched twice.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{ErrorKind, IoSlice},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
 use skep_hash::sha256;
 use skep_wire::{
     Bitfield, InfoHash, PieceIndex,
@@ -33,7 +30,8 @@ use skep_wire::{
 
 use super::{
     DiskError,
-    files::{Files, Stamp, sync_dir},
+    files::{Files, Stamp, folder_of, read_whole, sync_folder, write_whole},
+    system::{FileSystem, How, OpenFile as _},
 };
 
 /// What the name of a resume file ends with.
@@ -67,16 +65,14 @@ pub struct Believed {
 ///
 /// [`DiskError`] if a file of the content cannot be looked at. A resume file that is missing,
 /// damaged or of another torrent is no error: there is nothing to believe.
-pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Believed>, DiskError> {
-    let mut bytes = Vec::new();
-    let read = OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-        .open(path)
-        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
-    if read.is_err() {
+pub fn load<S: FileSystem>(
+    path: &Path,
+    torrent: &Metainfo,
+    files: &Files<S>,
+) -> Result<Option<Believed>, DiskError> {
+    let Some(bytes) = read(&files.system, path) else {
         return Ok(None);
-    }
+    };
     let Some((stamps, pieces)) = decode(&bytes, torrent.info_hash, torrent.info.piece_count())
     else {
         return Ok(None);
@@ -104,6 +100,17 @@ pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Bel
     Ok(Some(Believed { have, doubtful }))
 }
 
+/// The bytes of a resume file, unless it cannot be read, is a link, or is too long to be one.
+fn read<S: FileSystem>(system: &S, path: &Path) -> Option<Vec<u8>> {
+    let dir = system.open_folder(folder_of(path)).ok()?;
+    let file = system.open_in(&dir, path.file_name()?, How::Read).ok()?;
+    let look = file.look().ok()?;
+    let len = look.len.min(BYTES_MAX);
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    let is_whole = look.is_file && read_whole(&file, &mut bytes, 0).ok()?;
+    is_whole.then_some(bytes)
+}
+
 /// Replaces the resume file. The caller promises that the content of `pieces` has been synced, and
 /// that `stamps` were taken before any later write.
 ///
@@ -111,6 +118,7 @@ pub fn load(path: &Path, torrent: &Metainfo, files: &Files) -> Result<Option<Bel
 ///
 /// [`DiskError`] naming the resume file.
 pub fn save(
+    system: &impl FileSystem,
     path: &Path,
     info_hash: InfoHash,
     pieces: &Bitfield,
@@ -126,23 +134,26 @@ pub fn save(
 
     let fresh = path.with_extension("skep-resume.new");
     // What lies there is the rest of a run that was killed, or a trap; it is not written through.
-    let _ = std::fs::remove_file(&fresh);
-    let written = write_new(&fresh, &bytes)
-        .and_then(|()| std::fs::rename(&fresh, path).map_err(DiskError::io("replace", path)));
+    let _ = system.remove(&fresh);
+    let written = write_new(system, &fresh, &bytes).and_then(|()| {
+        system
+            .replace(&fresh, path)
+            .map_err(DiskError::io("replace", path))
+    });
     if written.is_err() {
         // On a full disk not even its name should stay.
-        let _ = std::fs::remove_file(&fresh);
+        let _ = system.remove(&fresh);
     }
     written?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    sync_dir(dir.unwrap_or(Path::new(".")))
+    sync_folder(system, folder_of(path))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    let mut file = File::create_new(path).map_err(DiskError::io("create", path))?;
-    file.write_all(bytes)
-        .map_err(DiskError::io("write", path))?;
-    file.sync_all().map_err(DiskError::io("sync", path))
+fn write_new(system: &impl FileSystem, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let file = system
+        .open(path, How::New)
+        .map_err(DiskError::io("create", path))?;
+    write_whole(&file, &mut [IoSlice::new(bytes)], 0).map_err(DiskError::io("write", path))?;
+    file.sync().map_err(DiskError::io("sync", path))
 }
 
 /// Removes the resume file, if there is one.
@@ -150,9 +161,9 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// # Errors
 ///
 /// [`DiskError`] naming it.
-pub fn remove(path: &Path) -> Result<(), DiskError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+pub fn remove(system: &impl FileSystem, path: &Path) -> Result<(), DiskError> {
+    match system.remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(DiskError::io("remove", path)(error))
         }
         _ => Ok(()),
@@ -164,7 +175,7 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
 /// # Errors
 ///
 /// [`DiskError`] if one cannot be looked at.
-pub fn stamps_of(files: &Files) -> Result<Vec<u8>, DiskError> {
+pub fn stamps_of(files: &Files<impl FileSystem>) -> Result<Vec<u8>, DiskError> {
     let count = files.layout().files().len();
     let mut bytes = Vec::with_capacity(STAMP_LEN * count);
     for file in 0..count {
@@ -199,7 +210,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        disk::{files::Access, layout::Layout},
+        disk::{files::Access, layout::Layout, system::System},
         session::Place,
     };
 
@@ -261,7 +272,14 @@ mod tests {
 
         fn save(&self) {
             let stamps = stamps_of(&self.files).expect("stamped");
-            save(&self.path(), self.torrent.info_hash, &self.claim, &stamps).expect("saved");
+            save(
+                &System,
+                &self.path(),
+                self.torrent.info_hash,
+                &self.claim,
+                &stamps,
+            )
+            .expect("saved");
         }
 
         fn load(&self) -> Option<Believed> {
@@ -295,8 +313,8 @@ mod tests {
             case.believed(),
             "replacing an older one works too"
         );
-        remove(&case.path()).expect("removed");
-        remove(&case.path()).expect("removing nothing is no error");
+        remove(&System, &case.path()).expect("removed");
+        remove(&System, &case.path()).expect("removing nothing is no error");
         assert_eq!(case.load(), None);
     }
 
@@ -305,7 +323,7 @@ mod tests {
         let mut case = case();
         case.save();
         case.files.write_at(20_000, b"later").expect("written");
-        let file = File::options()
+        let file = std::fs::File::options()
             .write(true)
             .open(case.dir.path().join("t"))
             .expect("opened");

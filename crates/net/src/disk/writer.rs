@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! event loop --batch: stripes, pieces to judge--> worker: hash in step, write --buffers, verdicts--> event loop
-//! event loop --Keep: pieces verified-----------> keeper: fsync, then the resume file
+//! event loop --Keep: pieces verified-----------> keeper: sync, then the resume file --what lasts-> event loop
 //! ```
 //!
 //! One message a batch in each direction; no thread is woken for a block, and stripes that lie end to end
@@ -14,16 +14,15 @@
 //! before its hash is known, but nothing counts as there before its piece is judged good.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     num::NonZero,
-    path::PathBuf,
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
 
 use skep_hash::{Sha1Digest, sha1};
 use skep_wire::{
-    Bitfield, InfoHash, PieceIndex,
+    Bitfield, PieceIndex,
     metainfo::{Info, Metainfo},
     piece::BLOCK_LEN,
 };
@@ -32,7 +31,8 @@ use super::{
     DiskError,
     files::{Access, CALL_BYTES_MAX, Files, PARTS_MAX},
     judge::{self, Finding, Hashing, Pieces as _, Stretch},
-    resume,
+    keeper::{Keeper, Unkept},
+    system::FileSystem,
 };
 
 /// More threads than this do not help: the event loop that feeds them is one core.
@@ -115,6 +115,9 @@ pub struct Judged {
     pub finding: Finding,
     /// The digests of its blocks, if it is bad or if they were asked for.
     pub blocks: Vec<Sha1Digest>,
+    /// Whether some of it was written before a sync failed: if it is bad, the disk may have lost that, and no
+    /// sender is to blame.
+    pub in_doubt: bool,
 }
 
 /// What became of a batch.
@@ -128,10 +131,12 @@ pub struct Done {
     pub refused: Vec<Job>,
     /// The first error.
     pub error: Option<DiskError>,
+    /// Whether this answers [`Writer::doubt`].
+    pub doubted: bool,
 }
 
 /// Claims for the keeper.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Keep {
     /// These pieces are written: sync them, then say so in the resume file.
     Pieces(Bitfield),
@@ -144,14 +149,20 @@ pub enum Keep {
 pub enum Report {
     /// A batch is done.
     Done(Done),
-    /// The resume file says what it was asked to say, or cannot.
-    Kept(Result<(), DiskError>),
+    /// A claim is kept but for these pieces, which the disk has lost; or cannot be.
+    Kept(Result<Vec<PieceIndex>, Unkept>),
+}
+
+/// What a worker is told.
+enum Order {
+    Batch(Vec<Job>),
+    Doubt,
 }
 
 /// The threads. Dropping it lets them end when their queues are empty, and waits.
 #[derive(Debug)]
 pub struct Writer {
-    workers: Vec<mpsc::Sender<Vec<Job>>>,
+    workers: Vec<mpsc::Sender<Order>>,
     keeps: Option<mpsc::Sender<Keep>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -162,13 +173,13 @@ impl Writer {
     /// # Errors
     ///
     /// What the system says when it refuses a thread.
-    pub fn start(
-        files: &Files,
+    pub fn start<S: FileSystem>(
+        files: &Files<S>,
         torrent: &Arc<Metainfo>,
-        resume_file: PathBuf,
+        mut keeper: Keeper<S>,
         report: impl Fn(Report) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (keeps, keep_queue) = mpsc::channel();
+        let (keeps, keep_queue) = mpsc::channel::<Keep>();
         let mut writer = Self {
             workers: Vec::new(),
             keeps: Some(keeps),
@@ -179,8 +190,11 @@ impl Writer {
             let mut worker = Worker::new(files.again(Access::Write), torrent.clone());
             let report = report.clone();
             let work = move || {
-                while let Ok(batch) = queue.recv() {
-                    report(Report::Done(worker.work(batch)));
+                while let Ok(order) = queue.recv() {
+                    report(Report::Done(match order {
+                        Order::Batch(batch) => worker.work(batch),
+                        Order::Doubt => worker.doubt(),
+                    }));
                 }
             };
             writer.workers.push(batches);
@@ -190,8 +204,13 @@ impl Writer {
                     .spawn(work)?,
             );
         }
-        let (files, info_hash) = (files.again(Access::Write), torrent.info_hash);
-        let keep = move || keep(files, &resume_file, info_hash, &keep_queue, report);
+        let keep = move || {
+            while let Ok(keep) = keep_queue.recv() {
+                // Only the latest claim matters.
+                let keep = keep_queue.try_iter().last().unwrap_or(keep);
+                report(Report::Kept(keeper.keep(&keep)));
+            }
+        };
         writer.threads.push(
             std::thread::Builder::new()
                 .name("skep-keep".into())
@@ -213,10 +232,22 @@ impl Writer {
         let full = full.filter(|(batch, _)| !batch.is_empty());
         full.map(|(batch, worker)| {
             worker
-                .send(batch)
+                .send(Order::Batch(batch))
                 .expect("workers live as long as the writer");
         })
         .count()
+    }
+
+    /// Has the workers forget what they hashed of pieces that are not judged: a sync has failed, and what was
+    /// written before may be lost. Those pieces are read again. Returns how many messages that took, each of
+    /// which is answered by one [`Report::Done`] that says so; what is judged after it was read.
+    pub fn doubt(&self) -> usize {
+        for worker in &self.workers {
+            worker
+                .send(Order::Doubt)
+                .expect("workers live as long as the writer");
+        }
+        self.workers.len()
     }
 
     /// Hands over a claim.
@@ -249,28 +280,31 @@ fn workers() -> usize {
 }
 
 /// What one thread keeps.
-struct Worker {
-    files: Files,
+pub(super) struct Worker<S: FileSystem> {
+    files: Files<S>,
     torrent: Arc<Metainfo>,
     /// Pieces of which something came and that are not judged.
     pieces: HashMap<PieceIndex, Hashing>,
+    /// Those of them that were begun when a sync failed.
+    in_doubt: HashSet<PieceIndex>,
     /// How many stripes of a piece the disk refused.
     refused: HashMap<PieceIndex, usize>,
 }
 
-impl Worker {
-    fn new(files: Files, torrent: Arc<Metainfo>) -> Self {
+impl<S: FileSystem> Worker<S> {
+    pub(super) fn new(files: Files<S>, torrent: Arc<Metainfo>) -> Self {
         Self {
             files,
             torrent,
             pieces: HashMap::new(),
+            in_doubt: HashSet::new(),
             refused: HashMap::new(),
         }
     }
 
     /// Does a batch. Only between `Forget` and what follows it does the order of the jobs of one piece
     /// matter, and that of stripes and `Judge`; so everything up to a `Forget` is done together.
-    fn work(&mut self, batch: Vec<Job>) -> Done {
+    pub(super) fn work(&mut self, batch: Vec<Job>) -> Done {
         let mut done = Done::default();
         let mut stripes = Vec::new();
         let mut judges = Vec::new();
@@ -282,6 +316,7 @@ impl Worker {
                     self.write_all(&mut stripes, &mut done);
                     self.judge_all(&mut judges, &mut done);
                     self.pieces.remove(&piece);
+                    self.in_doubt.remove(&piece);
                     self.refused.remove(&piece);
                 }
             }
@@ -291,8 +326,23 @@ impl Worker {
         done
     }
 
+    /// Forgets what was hashed of what the disk may have lost.
+    pub(super) fn doubt(&mut self) -> Done {
+        self.in_doubt.extend(self.pieces.keys());
+        let hashed = self.pieces.values_mut();
+        hashed.for_each(|hashing| *hashing = Hashing::default());
+        Done {
+            doubted: true,
+            ..Done::default()
+        }
+    }
+
     fn write_all(&mut self, stripes: &mut Vec<StripeJob>, done: &mut Done) {
         stripes.sort_by_key(|stripe| (stripe.piece, stripe.begin));
+        for stripe in &*stripes {
+            // What is written of it is known to be, hashed or not.
+            self.pieces.piece(stripe.piece);
+        }
         let fresh = stripes.iter().filter(|stripe| !stripe.is_retry);
         let stretches: Vec<_> = fresh.map(StripeJob::stretch).collect();
         judge::hash_in_step(&self.torrent.info, &mut self.pieces, &stretches);
@@ -374,6 +424,7 @@ impl Worker {
             piece,
             finding,
             blocks,
+            in_doubt: self.in_doubt.remove(&piece),
         }))
     }
 
@@ -403,7 +454,11 @@ fn run_len(info: &Info, stripes: &[StripeJob]) -> usize {
 }
 
 /// Writes the blocks of a stripe that are there, neighbours in one call.
-fn write_blocks(files: &mut Files, offset: u64, stripe: &StripeJob) -> Result<(), DiskError> {
+fn write_blocks(
+    files: &mut Files<impl FileSystem>,
+    offset: u64,
+    stripe: &StripeJob,
+) -> Result<(), DiskError> {
     let bytes = &stripe.buf[..stripe.len as usize];
     let mut at = 0;
     let is_there = |at: u32| stripe.there & (1 << (at / BLOCK_LEN)) != 0;
@@ -424,33 +479,15 @@ fn write_blocks(files: &mut Files, offset: u64, stripe: &StripeJob) -> Result<()
     Ok(())
 }
 
-fn keep(
-    mut files: Files,
-    resume_file: &std::path::Path,
-    info_hash: InfoHash,
-    queue: &mpsc::Receiver<Keep>,
-    report: impl Fn(Report),
-) {
-    while let Ok(keep) = queue.recv() {
-        // Only the latest claim matters.
-        let keep = queue.try_iter().last().unwrap_or(keep);
-        let kept = match keep {
-            Keep::Pieces(pieces) => files
-                .sync_all()
-                .and_then(|()| resume::stamps_of(&files))
-                .and_then(|stamps| resume::save(resume_file, info_hash, &pieces, &stamps)),
-            Keep::Whole => files.sync_all().and_then(|()| resume::remove(resume_file)),
-        };
-        report(Report::Kept(kept));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use skep_wire::bencode::Dict;
 
     use super::*;
-    use crate::{disk::layout::Layout, session::Place};
+    use crate::{
+        disk::{layout::Layout, system::System},
+        session::Place,
+    };
 
     const STRIPE: u32 = 16 * BLOCK_LEN;
     const PIECE_LEN: u32 = 4 * STRIPE;
@@ -461,7 +498,7 @@ mod tests {
     }
 
     /// A worker for a torrent of two pieces, the second short, in a folder.
-    fn worker(dir: &std::path::Path) -> Worker {
+    fn worker(dir: &std::path::Path) -> Worker<System> {
         let content = content();
         let pieces = content.chunks(PIECE_LEN as usize);
         let pieces: Vec<u8> = pieces.flat_map(|piece| sha1(piece).0).collect();

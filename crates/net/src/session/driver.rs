@@ -37,8 +37,10 @@ use crate::{
         DiskError,
         check::{self, Watch},
         files::{Access, Files, descriptors_max},
+        keeper::{Keeper, Unkept},
         layout::Layout,
-        moving, resume,
+        moving, resume, start,
+        system::System,
         writer::{Keep, Report, Writer},
     },
     rate::Bucket,
@@ -284,6 +286,10 @@ struct Running {
     complete_at: Option<Moment>,
     /// What the resume file is being asked to say.
     keeping: Option<Kept>,
+    /// The disk refused a claim, and is not to be asked again before.
+    keep_at: Moment,
+    /// Whether trackers were told that everything is there.
+    is_told: bool,
     /// Whether the whole content is synced, or nothing of it was written by us.
     is_kept: bool,
     resume_at: Moment,
@@ -319,28 +325,16 @@ impl Running {
         let is_complete = have.is_full();
         let fetches = matches!(config.purpose, Purpose::Get(_));
         let writer = if fetches && !is_complete {
-            let mut files = files.again(Access::Write);
-            if let Some(dir) = resume_file
-                .parent()
-                .filter(|dir| !dir.as_os_str().is_empty())
-            {
-                std::fs::create_dir_all(dir).map_err(DiskError::io("create folder", dir))?;
-            }
-            files.create_empty_files()?;
-            // Before the first byte, so that what lies here is known for ours from now on.
-            let stamps = resume::stamps_of(&files)?;
-            resume::save(&resume_file, config.torrent.info_hash, &have, &stamps)?;
-            if config.preallocate {
-                files.allocate()?;
-            }
+            let torrent = &config.torrent;
+            start::to_fetch(&files, torrent, &resume_file, &have, config.preallocate)?;
+            let keeper = Keeper::new(&files, torrent.clone(), resume_file, have.clone());
             let report = report.clone();
             let report = move |what| drop(report.send(what));
-            let started = Writer::start(&files, &config.torrent, resume_file, report);
+            let started = Writer::start(&files, torrent, keeper, report);
             Some(started.map_err(SessionError::Start)?)
         } else {
             if fetches {
-                files.again(Access::Write).create_empty_files()?;
-                resume::remove(&resume_file)?;
+                start::with_all(&files, &resume_file)?;
             }
             None
         };
@@ -380,6 +374,9 @@ impl Running {
             writer,
             jobs: 0,
             refused: Vec::new(),
+            is_unkept: false,
+            is_in_doubt: false,
+            doubting: 0,
             is_short: false,
             torn: None,
             is_moving: false,
@@ -410,6 +407,8 @@ impl Running {
             trackers,
             complete_at: is_complete.then_some(now),
             keeping: None,
+            keep_at: now,
+            is_told: is_complete,
             is_kept: is_complete || !fetches,
             resume_at: now + RESUME_EVERY,
             disk_retry_at: None,
@@ -513,14 +512,18 @@ impl Running {
             Report::Kept(kept) => {
                 let what = self.keeping.take();
                 match kept {
-                    Ok(()) => self.is_kept = what == Some(Kept::Whole) || self.is_kept,
-                    Err(error) => {
-                        let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
-                        let reason = error.to_string();
-                        self.shared.turn(|core, _| {
-                            core.world.tell(What::DiskFailed { path, reason });
-                            core.world.resume_due = true;
-                        });
+                    Ok(lost) if lost.is_empty() => {
+                        self.is_kept |= what == Some(Kept::Whole);
+                        self.shared.turn(|core, _| core.world.keep_recovered());
+                    }
+                    Ok(lost) => {
+                        self.lose(&lost);
+                        self.shared.turn(|core, _| core.world.keep_recovered());
+                    }
+                    Err(why) => {
+                        self.keep_at = self.shared.clock().now() + DISK_RETRY_EVERY;
+                        self.shared.turn(|core, _| core.world.keep_refused(&why));
+                        self.lose(&why.lost);
                     }
                 }
                 self.after_verdict();
@@ -528,15 +531,37 @@ impl Running {
         }
     }
 
+    /// The disk has lost pieces that were written before a sync that failed: they are fetched again.
+    fn lose(&mut self, lost: &[PieceIndex]) {
+        if lost.is_empty() {
+            return;
+        }
+        self.complete_at = None;
+        self.shared.turn(|core, now| {
+            core.world.completed = false;
+            core.world.tell(What::PiecesLost {
+                count: lost.len() as u32,
+            });
+            for &piece in lost {
+                core.torrent.handle_piece_lost(piece, now);
+            }
+            core.settle();
+        });
+    }
+
     /// Looks whether everything is there now.
     fn after_verdict(&mut self) {
         let now = self.shared.clock().now();
-        let completed = self.shared.turn(|core, _| core.world.completed);
+        let (completed, is_ready) = self
+            .shared
+            .turn(|core, _| (core.world.completed, core.world.doubting == 0));
         if completed && self.complete_at.is_none() {
             self.complete_at = Some(now);
-            self.trackers.complete();
+            if !std::mem::replace(&mut self.is_told, true) {
+                self.trackers.complete();
+            }
         }
-        if completed && !self.is_kept && self.keeping.is_none() {
+        if completed && !self.is_kept && self.keeping.is_none() && is_ready && now >= self.keep_at {
             self.keep(Kept::Whole);
         }
     }
@@ -547,25 +572,47 @@ impl Running {
             core.world.flush();
             core.world.is_moving = true;
         });
-        while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
-            let Some(report) = self.reports.recv().await else {
+        if !self.settled().await {
+            return;
+        }
+        let fetches = self.shared.turn(|core, _| core.world.writer.is_some());
+        if fetches && !self.is_kept {
+            // What lies there is synced, so that the new place needs nothing of the old one.
+            self.keep(Kept::Part);
+            if !self.settled().await {
                 return;
-            };
-            self.report(report);
+            }
         }
         let mut fresh = self.config.clone();
         fresh.place = place;
-        let moved = match self.move_files(fresh).await {
-            Ok(place) => What::Moved { place },
-            Err(error) => What::MoveFailed {
-                reason: error.to_string(),
-            },
+        let is_in_doubt = self.shared.turn(|core, _| core.world.is_in_doubt);
+        let moved = if is_in_doubt {
+            let reason = "the disk does not keep what was written here".to_owned();
+            What::MoveFailed { reason }
+        } else {
+            match self.move_files(fresh).await {
+                Ok(place) => What::Moved { place },
+                Err(error) => What::MoveFailed {
+                    reason: error.to_string(),
+                },
+            }
         };
         self.shared.turn(|core, _| {
             core.world.is_moving = false;
             core.world.tell(moved);
             core.world.flush();
         });
+    }
+
+    /// Waits until the writer has nothing to do; `false` if it is gone.
+    async fn settled(&mut self) -> bool {
+        while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
+            let Some(report) = self.reports.recv().await else {
+                return false;
+            };
+            self.report(report);
+        }
+        true
     }
 
     /// Moves the files to the place that `fresh` names, and has reader and writer use them there.
@@ -588,17 +635,38 @@ impl Running {
             core.torrent.have().clone()
         });
         if self.shared.turn(|core, _| core.world.writer.is_some()) {
+            let torrent = &fresh.torrent;
             // The files are there already; if this cannot be written, the next run checks them.
-            if !have.is_full() {
-                let stamps = resume::stamps_of(&new)?;
-                resume::save(&resume_file, fresh.torrent.info_hash, &have, &stamps)?;
+            let saved = if have.is_full() {
+                Ok(())
+            } else {
+                let save = |stamps: Vec<u8>| {
+                    resume::save(&System, &resume_file, torrent.info_hash, &have, &stamps)
+                };
+                resume::stamps_of(&new).and_then(save)
+            };
+            let keeper = Keeper::new(&new, torrent.clone(), resume_file, have);
+            // If it stays, it is one that no file fits.
+            if old_resume != resume_path(&fresh) {
+                let _ = resume::remove(&System, &old_resume);
             }
-            resume::remove(&old_resume)?;
             let report = self.report.clone();
             let report = move |what| drop(report.send(what));
-            let writer = Writer::start(&new, &fresh.torrent, resume_file, report);
+            let writer = Writer::start(&new, torrent, keeper, report);
             let writer = writer.map_err(SessionError::Start)?;
-            self.shared.turn(|core, _| core.world.writer = Some(writer));
+            self.shared.turn(|core, _| {
+                core.world.writer = Some(writer);
+                // Before anything of the same pieces: the new threads do not know what is missing.
+                let refused = std::mem::take(&mut core.world.refused);
+                core.world.write(refused);
+                if let Err(error) = saved {
+                    core.world.keep_refused(&Unkept {
+                        error,
+                        in_doubt: false,
+                        lost: Vec::new(),
+                    });
+                }
+            });
         }
         Ok(fresh.place)
     }
@@ -624,14 +692,14 @@ impl Running {
         let (resume_due, refused) = self
             .shared
             .turn(|core, _| (core.world.resume_due, !core.world.refused.is_empty()));
-        if now >= self.resume_at && self.keeping.is_none() {
+        let is_ready =
+            self.keeping.is_none() && self.shared.turn(|core, _| core.world.doubting == 0);
+        if self.complete_at.is_some() {
+            // The content could not be synced before.
+            self.after_verdict();
+        } else if is_ready && resume_due && now >= self.resume_at.min(self.retry_keep_at()) {
             self.resume_at = now + RESUME_EVERY;
-            if self.complete_at.is_some() {
-                // The content could not be synced before.
-                self.after_verdict();
-            } else if resume_due {
-                self.keep(Kept::Part);
-            }
+            self.keep(Kept::Part);
         }
         if !refused {
             self.disk_retry_at = None;
@@ -659,6 +727,15 @@ impl Running {
             .set_transfer(stats.uploaded_bytes, stats.downloaded_bytes, left);
     }
 
+    /// When a claim that the disk refused is made again.
+    fn retry_keep_at(&self) -> Moment {
+        if self.shared.turn(|core, _| core.world.is_unkept) {
+            self.keep_at
+        } else {
+            Moment(u64::MAX)
+        }
+    }
+
     /// Whether the purpose is fulfilled.
     fn is_over(&self) -> bool {
         let (Purpose::Get(until), Some(complete_at), true) =
@@ -681,7 +758,7 @@ impl Running {
         let size_bytes = self.size_bytes;
         self.shared.turn(|core, now| {
             let counts = core.torrent.stats(now);
-            let phase = if !core.world.refused.is_empty() {
+            let phase = if !core.world.refused.is_empty() || core.world.is_unkept {
                 Phase::DiskWait
             } else if core.world.writer.is_none() || self.complete_at.is_some() {
                 Phase::Seeding
@@ -717,21 +794,13 @@ impl Running {
         self.shared.turn(|core, now| core.torrent.close(now));
         let writing = async {
             self.shared.turn(|core, _| core.world.flush());
-            while self.shared.turn(|core, _| core.world.jobs) > 0 || self.keeping.is_some() {
-                let Some(report) = self.reports.recv().await else {
-                    return;
-                };
-                self.report(report);
+            if !self.settled().await {
+                return;
             }
             let due = self.shared.turn(|core, _| core.world.writer.is_some());
             if due && !self.is_kept {
                 self.keep(Kept::Part);
-                while self.keeping.is_some() {
-                    let Some(report) = self.reports.recv().await else {
-                        return;
-                    };
-                    self.report(report);
-                }
+                self.settled().await;
             }
         };
         // A disk that hangs must not keep the program from ending; what is not claimed is checked

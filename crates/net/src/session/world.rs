@@ -19,8 +19,10 @@ use super::{
 use crate::{
     clock::RunClock,
     disk::{
+        DiskError,
         files::Files,
         judge::Finding,
+        keeper::Unkept,
         writer::{Done, Job, Judged, Writer},
     },
     rate::Bucket,
@@ -73,6 +75,12 @@ pub(super) struct World {
     pub(super) jobs: usize,
     /// What the disk refused.
     pub(super) refused: Vec<Job>,
+    /// Whether the disk refused the last claim: nothing more is read from peers until it takes one.
+    pub(super) is_unkept: bool,
+    /// Whether it refused a sync: what was written since the one before may be lost.
+    pub(super) is_in_doubt: bool,
+    /// How many of the writer's threads still have hashes of what may be lost.
+    pub(super) doubting: usize,
     /// Whether connections wait for the writer to give buffers back.
     pub(super) is_short: bool,
     /// A piece whose two hashes contradict each other, and whether it has that of version 1.
@@ -160,11 +168,12 @@ impl World {
     /// nothing does, the oldest unfinished stripes as they are; the connections wait until their
     /// buffers come back.
     pub(super) fn has_room(&mut self, torrent: &Torrent) -> bool {
-        if self.writer.is_none() || !self.is_moving && self.stripes.free() >= ROOM {
+        let is_held = self.is_moving || self.is_unkept && !self.completed;
+        if self.writer.is_none() || !is_held && self.stripes.free() >= ROOM {
             return true;
         }
         self.is_short = true;
-        if self.is_moving {
+        if is_held && (self.is_moving || self.stripes.free() >= ROOM) {
             return false;
         }
         if self.jobs == 0 && self.ready.is_empty() && !self.disk_refuses {
@@ -192,19 +201,17 @@ impl World {
             judged,
             refused,
             error,
+            doubted,
         } = done;
+        self.doubting -= usize::from(doubted);
         spare
             .into_iter()
             .for_each(|buf| self.stripes.give_back(buf));
-        if std::mem::take(&mut self.is_short) {
-            self.lines.values().for_each(|line| line.wake.notify_one());
-        }
+        self.wake_short();
         self.refused.extend(refused);
         if let Some(error) = error {
             if !std::mem::replace(&mut self.disk_refuses, true) {
-                let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
-                let reason = error.to_string();
-                self.tell(What::DiskFailed { path, reason });
+                self.tell_refused(&error);
             }
         } else if self.refused.is_empty() && std::mem::take(&mut self.disk_refuses) {
             self.tell(What::DiskRecovered);
@@ -216,6 +223,8 @@ impl World {
                     self.resume_due = true;
                     Verdict::Good { blocks }
                 }
+                // Nobody who sent it is to blame.
+                Finding::Bad if judged.in_doubt => Verdict::Lost,
                 Finding::Bad => Verdict::Bad { blocks },
                 Finding::Torn { has_v1 } => {
                     self.torn = self.torn.or(Some((piece, has_v1)));
@@ -225,6 +234,42 @@ impl World {
             (piece, verdict)
         };
         judged.into_iter().map(verdict).collect()
+    }
+
+    /// Connections that wait for memory look again whether there is some.
+    fn wake_short(&mut self) {
+        if std::mem::take(&mut self.is_short) {
+            self.lines.values().for_each(|line| line.wake.notify_one());
+        }
+    }
+
+    fn tell_refused(&self, error: &DiskError) {
+        let path = error.path().map(ToOwned::to_owned).unwrap_or_default();
+        let reason = error.to_string();
+        self.tell(What::DiskFailed { path, reason });
+    }
+
+    /// The disk refused a claim.
+    pub(super) fn keep_refused(&mut self, why: &Unkept) {
+        self.resume_due = true;
+        if !std::mem::replace(&mut self.is_unkept, true) {
+            self.tell_refused(&why.error);
+        }
+        self.is_in_doubt = why.in_doubt;
+        if let Some(writer) = self.writer.as_ref().filter(|_| why.in_doubt) {
+            let messages = writer.doubt();
+            self.doubting += messages;
+            self.jobs += messages;
+        }
+    }
+
+    /// The disk took a claim.
+    pub(super) fn keep_recovered(&mut self) {
+        self.is_in_doubt = false;
+        if std::mem::take(&mut self.is_unkept) {
+            self.tell(What::DiskRecovered);
+            self.wake_short();
+        }
     }
 
     /// A block is in its place.

@@ -53,6 +53,7 @@ impl Notes {
         let wanted = match what {
             What::DiskFailed { .. }
             | What::DiskRecovered
+            | What::PiecesLost { .. }
             | What::Moved { .. }
             | What::MoveFailed { .. }
             | What::PeerBanned { .. }
@@ -162,6 +163,9 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
         What::Completed => "everything is here".to_owned(),
         What::DiskFailed { reason, .. } => format!("{reason}; trying again until it works"),
         What::DiskRecovered => "the disk takes pieces again".to_owned(),
+        What::PiecesLost { count } => {
+            format!("the disk lost {count} pieces that it refused to keep; fetching them again")
+        }
         What::Moved {
             place: Place::Under(dir),
         } => format!("moved to {}", dir.display()),

@@ -119,6 +119,10 @@ fn everything() -> Vec<(What, &'static str)> {
         ),
         (What::DiskRecovered, "the disk takes pieces again"),
         (
+            What::PiecesLost { count: 3 },
+            "the disk lost 3 pieces that it refused to keep; fetching them again",
+        ),
+        (
             What::TrackerPartly {
                 url: "http://tracker.example/announce".into(),
                 remote: Some(remote()),
