@@ -167,6 +167,7 @@ fn without_verbose_only_trouble_and_the_address_are_said_and_with_quiet_only_tro
         "192.0.2.1:6881 is banned: its pieces were wrong",
         "write album/one: no room; trying again until it works",
         "the disk takes pieces again",
+        "the disk lost 3 pieces that it refused to keep; fetching them again",
         "moved to done",
         "not moved: done/album is there already",
     ];
