@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interoperation with clients that we did not write, on loopback addresses.
 
-  run.py [--long] [CASE...]   CASE: CLIENT-from-skep, skep-from-CLIENT, either with -v2 or -hybrid, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect, torrents; none: all of them, those of the clients
+  run.py [--long] [CASE...]   CASE: CLIENT-from-skep, skep-from-CLIENT, either with -v2 or -hybrid, bad-block-v2, bad-block-hybrid, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect, torrents; none: all of them, those of the clients
                               rtorrent, deluge, rqbit and webtorrent with --long only
 Needs what bench/peers/install.sh installs (with --long: install.sh long), and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
 and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
@@ -159,6 +159,38 @@ def skep_from_client(name, kind="v1"):
         kill(c); t.interrupt()
 
 
+def bad_block(kind):
+    """One peer spoils one block. libtorrent, which seeds, says the hashes of the piece's blocks: that block alone comes again, and its
+    sender alone is banned."""
+    from spoiler import Spoiler
+    t, http, udp = tracker(); src = content("src"); torrent = torrent_of(src, udp, http, kind=kind, by_libtorrent=True)
+    out = WORK / f"{case_number}" / "out"; out.mkdir()
+    c = clients.REG["libtorrent"]("seed", torrent, src.parent, ip(3), port(), f"-{case_number}")
+    liar = Spoiler([src / "large.bin", src / "sub" / "small.txt"], 64 * 1024, ip(4))
+    g = None
+    try:
+        c.start(); c.go()
+        need(wait_for(c.complete, 60, 0.2), "libtorrent does not seed")
+        # Slowly, so that there is something left to spoil when libtorrent has said what it has.
+        g = Skep("get", "get", torrent, "--out", out, "--listen", f"{ip(2)}:{port()}", "--no-trackers", "--verbose",
+                 "--download-limit", "3MB", "--peer", liar.addr, "--peer", f"{c.ip}:{c.port}")
+        need(wait_for(lambda: f"{c.ip}:{c.port}: handshake received" in g.text(), 20, 0.05), "no handshake from libtorrent", g)
+        time.sleep(1); liar.armed.set()
+        need(wait_for(lambda: not g.alive(), 60, 0.2), "skep get did not finish in 60 s", g, t)
+        need(g.p.returncode == 0, f"skep get ended with {g.p.returncode}", g)
+        need(same(src, out / "src"), "skep has other bytes", g)
+    finally:
+        if g: g.stop()
+        kill(c); t.interrupt()
+    need(liar.spoilt, "no block was spoilt", g)
+    lines = g.text().splitlines()
+    failed = [l for l in lines if "does not have its hash" in l]
+    need(len(failed) == 1 and f"piece {liar.spoilt[0]} does not have its hash; 1 of its blocks is wrong" in failed[0], f"said of bad pieces: {failed}", g)
+    banned = [l for l in lines if "is banned" in l]
+    need(len(banned) == 1 and f"{liar.addr} is banned" in banned[0], f"said of bans: {banned}", g)
+    return f"{failed[0].strip()}; {liar.sent >> 20} MiB came from its sender"
+
+
 def tracker_for(transport):
     """Foreign clients, which know of nothing but a skep tracker, find each other over one of its transports: Transmission (which
     does not dial loopback peers, so it seeds) and libtorrent, aria2 and qBittorrent, which fetch from it and from each other."""
@@ -296,6 +328,7 @@ CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS
          **{f"skep-from-{c}": (lambda c=c: skep_from_client(c)) for c in CLIENTS}, "tracker-http": lambda: tracker_for("http"),
          "tracker-udp": lambda: tracker_for("udp"),
          "tracker-http-ipv6": lambda: tracker_ipv6("http"), "tracker-udp-ipv6": lambda: tracker_ipv6("udp"),
+         "bad-block-v2": lambda: bad_block("v2"), "bad-block-hybrid": lambda: bad_block("hybrid"),
          "observe": observe, "dissect": dissect,
          "torrents": torrent_files,
          **{f"{c}-from-skep-{k}": (lambda c=c, k=k: client_from_skep(c, k)) for c, k in KINDS},

@@ -155,7 +155,8 @@ const BEPS: &[(u32, &str, &str)] = &[
     (
         52,
         "The BitTorrent protocol, version 2",
-        "torrent files of version 2 and hybrids are made, read, edited and checked",
+        "torrents of version 2 and hybrids are made, read, edited, checked, fetched and shared; \
+         hashes are asked for and answered",
     ),
     (54, "The lt_donthave extension", "read and written"),
 ];

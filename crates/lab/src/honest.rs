@@ -276,6 +276,7 @@ impl Scribe {
             Did::Checked { .. }
             | Did::ConnectFailed { .. }
             | Did::PieceFailed { .. }
+            | Did::BlocksFailed { .. }
             | Did::PeerBanned { .. }
             | Did::Tracker { .. }
             | Did::TrackerPartly { .. }

@@ -242,10 +242,18 @@ pub enum What {
         /// The piece.
         piece: PieceIndex,
     },
-    /// A piece does not have its hash.
+    /// A piece does not have its hash, and all of it is fetched again.
     PieceFailed {
         /// The piece.
         piece: PieceIndex,
+    },
+    /// A piece does not have its hash, and a peer said the hashes of its blocks (BEP 52): these alone are
+    /// fetched again.
+    BlocksFailed {
+        /// The piece.
+        piece: PieceIndex,
+        /// Its wrong blocks, ascending.
+        blocks: Vec<Block>,
     },
     /// A peer will not be connected to again.
     PeerBanned {

@@ -40,6 +40,7 @@ mod machine;
 mod partial;
 mod peer;
 mod picker;
+mod probe;
 mod rarity;
 mod rate;
 mod stream;
@@ -49,9 +50,11 @@ mod work;
 
 pub use limits::*;
 pub use machine::Torrent;
+pub use probe::{PieceTree, PieceTrees};
 pub use stream::{TorrentStream, TorrentWorld, settle};
 pub use types::{
-    Action, BanReason, Event, PeerKey, PeerView, Source, Stats, TorrentConfig, Verdict,
+    Action, BanReason, BlockDigests, Event, PeerKey, PeerView, Source, Stats, TorrentConfig,
+    Verdict,
 };
 
 #[cfg(doc)]

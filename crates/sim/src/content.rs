@@ -10,7 +10,11 @@ use skep_hash::{
     merkle::{Range, Shape},
     sha1,
 };
-use skep_proto::{peer::InfoHashes, rng::Rng};
+use skep_proto::{
+    peer::InfoHashes,
+    rng::Rng,
+    torrent::{PieceTree, PieceTrees},
+};
 use skep_wire::{
     Bitfield, Block, InfoHash, PieceIndex, PieceSizes,
     metainfo::{Attr, Draft, File, Info, Metainfo, Version},
@@ -221,6 +225,12 @@ impl Content {
     pub fn block(&self, block: Block) -> Chunk {
         let start = block.piece.0 as usize * self.piece_len() as usize + block.begin as usize;
         Chunk::shared(&self.bytes, start..start + block.len as usize)
+    }
+}
+
+impl PieceTrees for Content {
+    fn piece_tree(&self, piece: PieceIndex) -> Option<PieceTree> {
+        self.metainfo.piece_tree(piece)
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use skep_hash::{Sha1Digest, sha1};
+use skep_hash::{merkle, sha1};
 use skep_proto::{
     drain::{Inlet, Part},
     peer::{InfoHashes, Transmit, Violation, Why},
     torrent::{
-        Action, Event, PeerKey, Source, Torrent, TorrentConfig, TorrentStream, TorrentWorld,
-        Verdict, settle,
+        Action, BlockDigests, Event, PeerKey, Source, Torrent, TorrentConfig, TorrentStream,
+        TorrentWorld, Verdict, settle,
     },
 };
 use skep_wire::{
@@ -120,6 +120,9 @@ impl Honest {
         let mut peer_id = PeerId(*b"-SK0001-000000000000");
         net.rng().fill(&mut peer_id.0[8..]);
         let mut config = TorrentConfig::new(names, peer_id, content.sizes(names));
+        if names.v2().is_some() {
+            config.trees = Some(content.clone());
+        }
         config.have = have.clone();
         config.listen_port = Some(net.addr(host).port());
         config.seed = net.rng().next_u64();
@@ -373,11 +376,12 @@ impl Honest {
         if good && !self.desk.content.begins_with(piece, &bytes) {
             self.desk.wrong.push(piece);
         }
-        let digests = |on: bool| -> Vec<Sha1Digest> {
-            if on {
-                bytes.chunks(BLOCK_LEN as usize).map(sha1).collect()
-            } else {
-                Vec::new()
+        let has_tree = self.desk.names.v2().is_some();
+        let digests = |on: bool| {
+            let blocks = bytes.chunks(BLOCK_LEN as usize).filter(|_| on);
+            match has_tree {
+                true => BlockDigests::Leaves(blocks.map(merkle::leaf).collect()),
+                false => BlockDigests::Sha1(blocks.map(sha1).collect()),
             }
         };
         let verdict = if good {
@@ -390,6 +394,10 @@ impl Honest {
                 blocks: digests(true),
             }
         };
+        if has_tree && !good {
+            // What is right of it may be kept.
+            self.desk.buffers.insert(piece, bytes);
+        }
         self.torrent.handle_verdict(piece, verdict, net.now());
     }
 }
@@ -493,6 +501,7 @@ impl TorrentWorld for Hands<'_> {
                 self.net
                     .timer(self.desk.host, self.net.now() + takes, u64::from(piece.0));
             }
+            Action::Refetch { .. } => {}
             Action::HashesWanted { peer, request } => {
                 self.tell_hashes(torrent, peer, request);
             }
@@ -529,6 +538,7 @@ fn accusation(event: &Event) -> Option<(IpAddr, String)> {
         | Event::BlockWasted { .. }
         | Event::PieceVerified { .. }
         | Event::PieceFailed { .. }
+        | Event::BlocksFailed { .. }
         | Event::Complete => None,
     }
 }

@@ -194,6 +194,12 @@ impl Hashing {
         Ok(Digests { v1, v2 })
     }
 
+    /// The leaves of a piece that was judged; `None` where there is no version 2.
+    pub(super) fn leaves(&self) -> Option<Vec<Sha256Digest>> {
+        let all: Option<Vec<_>> = self.leaves.iter().copied().collect();
+        all.filter(|leaves| !leaves.is_empty())
+    }
+
     fn read_for_sha1(
         &mut self,
         info: &Info,

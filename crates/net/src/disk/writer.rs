@@ -20,7 +20,8 @@ use std::{
     thread::JoinHandle,
 };
 
-use skep_hash::{Sha1Digest, sha1};
+use skep_hash::sha1;
+use skep_proto::torrent::BlockDigests;
 use skep_wire::{
     Bitfield, PieceIndex,
     metainfo::{Info, Metainfo},
@@ -114,7 +115,7 @@ pub struct Judged {
     /// What its hashes say.
     pub finding: Finding,
     /// The digests of its blocks, if it is bad or if they were asked for.
-    pub blocks: Vec<Sha1Digest>,
+    pub blocks: BlockDigests,
     /// Whether some of it was written before a sync failed: if it is bad, the disk may have lost that, and no
     /// sender is to blame.
     pub in_doubt: bool,
@@ -390,7 +391,13 @@ impl<S: FileSystem> Worker<S> {
         for (piece, digests) in judges.drain(..) {
             match self.judge(piece, digests) {
                 Ok(Some(judged)) => {
-                    self.pieces.remove(&piece);
+                    let may_stay = matches!(judged.blocks, BlockDigests::Leaves(_));
+                    if judged.finding == Finding::Bad && may_stay {
+                        // Its right blocks are known to be written until the others have come again.
+                        self.pieces.insert(piece, Hashing::default());
+                    } else {
+                        self.pieces.remove(&piece);
+                    }
                     done.judged.push(judged);
                 }
                 Ok(None) => done.refused.push(Job::Judge { piece, digests }),
@@ -412,7 +419,9 @@ impl<S: FileSystem> Worker<S> {
         let finding = hashing.judge(info, piece, &mut self.files)?;
         let (size, start) = (info.piece_size(piece), judge::start_of(info, piece));
         let mut blocks = Vec::new();
-        if digests || finding != Finding::Good {
+        let wanted = digests || finding != Finding::Good;
+        let leaves = hashing.leaves().filter(|_| wanted);
+        if wanted && leaves.is_none() {
             let mut buf = vec![0; BLOCK_LEN as usize];
             for at in (0..size).step_by(BLOCK_LEN as usize) {
                 let part = &mut buf[..BLOCK_LEN.min(size - at) as usize];
@@ -423,7 +432,7 @@ impl<S: FileSystem> Worker<S> {
         Ok(Some(Judged {
             piece,
             finding,
-            blocks,
+            blocks: leaves.map_or(BlockDigests::Sha1(blocks), BlockDigests::Leaves),
             in_doubt: self.in_doubt.remove(&piece),
         }))
     }
@@ -481,7 +490,8 @@ fn write_blocks(
 
 #[cfg(test)]
 mod tests {
-    use skep_wire::bencode::Dict;
+    use skep_hash::merkle;
+    use skep_wire::{bencode::Dict, metainfo::Version};
 
     use super::*;
     use crate::{
@@ -562,7 +572,7 @@ mod tests {
             }
             let done = worker.work(vec![JUDGE()]);
             assert_eq!(is_good(&done), Some(true), "{order:?}");
-            assert!(done.judged[0].blocks.is_empty());
+            assert_eq!(done.judged[0].blocks, BlockDigests::none());
             assert!(worker.pieces.is_empty());
         }
     }
@@ -583,7 +593,10 @@ mod tests {
             .chunks(BLOCK_LEN as usize)
             .map(sha1)
             .collect();
-        let wrong = done.judged[0].blocks.iter().zip(&right).enumerate();
+        let BlockDigests::Sha1(got) = &done.judged[0].blocks else {
+            panic!("{:?}", done.judged[0]);
+        };
+        let wrong = got.iter().zip(&right).enumerate();
         let wrong: Vec<usize> = wrong
             .filter(|(_, (got, right))| got != right)
             .map(|(n, _)| n)
@@ -594,6 +607,50 @@ mod tests {
         let mut batch: Vec<Job> = (0..4).map(|number| stripe(number, 0xffff)).collect();
         batch.push(JUDGE());
         assert_eq!(is_good(&worker.work(batch)), Some(true));
+    }
+
+    /// Of a bad piece of version 2 only the wrong block comes again. What stays of it may be lost by a disk that
+    /// refuses a sync meanwhile, which is then known.
+    #[test]
+    fn the_right_blocks_of_a_bad_piece_of_version_2_stay() {
+        use judge::tests::{PIECE_LEN, bytes_of, torrent, written};
+
+        for (sync_fails, right) in [(false, true), (true, true), (true, false)] {
+            let dir = tempfile::tempdir().expect("temporary folder");
+            let torrent = torrent(Version::V2);
+            let files = written(&torrent, dir.path());
+            let mut worker = Worker::new(files, Arc::new(torrent));
+            let comes = |there: u16, is_wrong: bool| {
+                let mut buf = bytes_of(0)[..PIECE_LEN as usize].to_vec();
+                buf[2 * BLOCK_LEN as usize] ^= u8::from(is_wrong);
+                let (piece, begin, len, is_retry) = (PIECE, 0, PIECE_LEN, false);
+                Job::Stripe(StripeJob {
+                    piece,
+                    begin,
+                    len,
+                    buf,
+                    there,
+                    is_retry,
+                })
+            };
+            let done = worker.work(vec![comes(0b1111, true), JUDGE()]);
+            assert_eq!(is_good(&done), Some(false));
+            let BlockDigests::Leaves(got) = &done.judged[0].blocks else {
+                panic!("{:?}", done.judged[0]);
+            };
+            let bytes = &bytes_of(0)[..PIECE_LEN as usize];
+            let leaves = bytes.chunks(BLOCK_LEN as usize).map(merkle::leaf);
+            let differs: Vec<bool> = leaves.zip(got).map(|(leaf, got)| leaf != *got).collect();
+            assert_eq!(differs, [false, false, true, false]);
+            if sync_fails {
+                worker.doubt();
+            }
+            let done = worker.work(vec![comes(0b0100, !right), JUDGE()]);
+            assert_eq!(is_good(&done), Some(right));
+            assert_eq!(done.judged[0].in_doubt, sync_fails);
+            let done = worker.work(vec![Job::Forget { piece: PIECE }]);
+            assert!(done.judged.is_empty() && worker.pieces.is_empty());
+        }
     }
 
     #[test]

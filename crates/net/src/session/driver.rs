@@ -341,6 +341,9 @@ impl Running {
         let names = names_of(&config.torrent);
         let sizes = info.payload_sizes();
         let mut machine = TorrentConfig::new(names, peer_id, sizes.clone());
+        if info.version.has_v2() {
+            machine.trees = Some(config.torrent.clone());
+        }
         machine.have = have;
         machine.listen_port = Some(addr.port());
         if !addr.ip().is_unspecified() {

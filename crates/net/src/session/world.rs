@@ -373,6 +373,8 @@ impl TorrentWorld for World {
                 self.hashes.queue.push_back((peer, request));
                 self.hashes.is_there.notify_one();
             }
+            // What is right of the piece is in the files, and is read again when it is judged.
+            Action::Refetch { .. } => {}
             Action::Abandon { piece } => self.abandon(piece),
         }
     }
@@ -406,6 +408,10 @@ impl TorrentWorld for World {
             }
             Event::PieceVerified { piece } => What::PieceVerified { piece },
             Event::PieceFailed { piece, .. } => What::PieceFailed { piece },
+            Event::BlocksFailed { piece, blocks } => What::BlocksFailed {
+                piece,
+                blocks: blocks.into_iter().map(|(block, _)| block).collect(),
+            },
             Event::Complete => {
                 self.completed = true;
                 What::Completed

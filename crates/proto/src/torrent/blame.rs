@@ -8,10 +8,9 @@ use std::{
     net::SocketAddr,
 };
 
-use skep_hash::Sha1Digest;
 use skep_wire::PieceIndex;
 
-use super::SUSPECT_PIECES_MAX;
+use super::{BlockDigests, SUSPECT_PIECES_MAX, types::BlockDigest};
 
 /// Bad pieces that wait for a good copy.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub(super) struct Blame {
 #[derive(Debug)]
 struct Suspect {
     at: usize,
-    digest: Sha1Digest,
+    digest: BlockDigest,
     from: SocketAddr,
 }
 
@@ -38,7 +37,7 @@ impl Blame {
         &mut self,
         piece: PieceIndex,
         senders: &[SocketAddr],
-        blocks: &[Sha1Digest],
+        blocks: &BlockDigests,
     ) -> Option<SocketAddr> {
         let &first = senders.first()?;
         if senders.iter().all(|sender| sender.ip() == first.ip()) {
@@ -48,8 +47,11 @@ impl Blame {
             self.failed.insert(piece);
             let kept = self.suspects.entry(piece).or_default();
             if kept.len() < FAILURES_KEPT * senders.len() {
-                let blocks = blocks.iter().zip(senders).enumerate();
-                kept.extend(blocks.map(|(at, (&digest, &from))| Suspect { at, digest, from }));
+                let each = senders.iter().enumerate();
+                kept.extend(each.filter_map(|(at, &from)| {
+                    let digest = blocks.get(at)?;
+                    Some(Suspect { at, digest, from })
+                }));
             }
         }
         None
@@ -65,11 +67,11 @@ impl Blame {
     pub(super) fn clear(
         &mut self,
         piece: PieceIndex,
-        blocks: &[Sha1Digest],
+        blocks: &BlockDigests,
     ) -> Vec<(SocketAddr, usize)> {
         self.failed.remove(&piece);
         let suspects = self.suspects.remove(&piece).unwrap_or_default();
-        let wrong = |s: &Suspect| blocks.get(s.at).is_some_and(|&good| good != s.digest);
+        let wrong = |s: &Suspect| blocks.get(s.at).is_some_and(|good| good.differs(s.digest));
         let mut liars = BTreeMap::new();
         for suspect in suspects.into_iter().filter(wrong) {
             liars.entry(suspect.from).or_insert(suspect.at);
@@ -97,8 +99,8 @@ mod tests {
         1,
     );
 
-    fn digests(text: &str) -> Vec<Sha1Digest> {
-        text.bytes().map(|byte| skep_hash::sha1(&[byte])).collect()
+    fn digests(text: &str) -> BlockDigests {
+        BlockDigests::Sha1(text.bytes().map(|byte| skep_hash::sha1(&[byte])).collect())
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
             Some(A)
         );
         assert!(!blame.is_suspect(PieceIndex(3)));
-        assert_eq!(blame.fail(PieceIndex(3), &[], &[]), None);
+        assert_eq!(blame.fail(PieceIndex(3), &[], &BlockDigests::none()), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use skep_wire::piece::BLOCK_LEN;
 
 use super::{
-    BANS_MAX, CANDIDATES_MAX, CONNECTING_MAX, OWN_ADDRS_MAX, SUSPECT_PIECES_MAX, Torrent,
-    blame::FAILURES_KEPT,
+    BANS_MAX, CANDIDATES_MAX, CONNECTING_MAX, OWN_ADDRS_MAX, PROBE_PEERS_MAX, PROBES_MAX,
+    SUSPECT_PIECES_MAX, Torrent, blame::FAILURES_KEPT,
 };
 use crate::peer::Holding;
 
@@ -36,6 +36,17 @@ impl Torrent {
                 "suspects",
                 suspects,
                 SUSPECT_PIECES_MAX * FAILURES_KEPT * blocks,
+            ),
+            ("pieces in doubt", self.probes.len(), PROBES_MAX),
+            (
+                "peers that could not say what is wrong",
+                self.probes.values().map(|probe| probe.tried.len()).sum(),
+                PROBES_MAX * PROBE_PEERS_MAX,
+            ),
+            (
+                "hashes of pieces in doubt",
+                self.probes.values().map(|probe| probe.ours.len()).sum(),
+                PROBES_MAX * blocks,
             ),
         ];
         let own = own.map(|(what, count, most)| Holding::new(what, count, most));

@@ -128,3 +128,17 @@ pub const HASH_REFUSAL_SECS: u64 = 1;
 /// Greatest sum of the lengths of the pieces that a peer may fetch while we choke it (BEP 6), in bytes:
 /// what every newcomer gets, whoever has the slots. Of longer pieces none is allowed.
 pub const ALLOWED_FAST_BYTES_MAX: u32 = 4 * 1024 * 1024;
+
+/// Greatest number of bad pieces at a time of which peers are asked which blocks are wrong (BEP 52).
+/// Of further ones all blocks are fetched again.
+pub const PROBES_MAX: usize = 16;
+
+/// Seconds that a peer may take to say the hashes of a bad piece's blocks, up to 512 of them. Then the
+/// next one is asked.
+pub const PROBE_ANSWER_SECS: u64 = 8;
+
+/// Seconds without a right answer after which the blocks of a bad piece are all fetched again.
+pub const PROBE_SECS: u64 = 30;
+
+/// How many peers are asked for the hashes of one bad piece at most.
+pub const PROBE_PEERS_MAX: usize = 8;

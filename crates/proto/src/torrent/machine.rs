@@ -13,13 +13,14 @@ use skep_wire::{
 };
 
 use super::{
-    Action, CONNECTING_MAX, DIALS_PER_TICK_MAX, Event, PEERS_MAX, PEERS_PER_IP_MAX, PeerKey,
-    PeerView, Source, Stats, TICK_SECS, TorrentConfig, Verdict,
+    Action, BlockDigests, CONNECTING_MAX, DIALS_PER_TICK_MAX, Event, PEERS_MAX, PEERS_PER_IP_MAX,
+    PeerKey, PeerView, Source, Stats, TICK_SECS, TorrentConfig, Verdict,
     blame::Blame,
     book::{Book, Outcome},
     choker::Choker,
     peer::{Peer, RATE_SECS},
     picker::Picker,
+    probe::Probe,
     rate::Rate,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct Torrent {
     dials: usize,
     pub(super) book: Book,
     pub(super) blame: Blame,
+    /// Bad pieces of which peers are asked what is wrong.
+    pub(super) probes: BTreeMap<PieceIndex, Probe>,
     pub(super) choker: Choker,
     tick_at: Moment,
     closing: bool,
@@ -88,6 +91,7 @@ impl Torrent {
             dials: 0,
             book,
             blame: Blame::default(),
+            probes: BTreeMap::new(),
             choker: Choker::new(now),
             tick_at: now + Duration::from_secs(TICK_SECS),
             closing: false,
@@ -303,6 +307,19 @@ impl Torrent {
 
     /// The answer to [`Action::Verify`].
     pub fn handle_verdict(&mut self, piece: PieceIndex, verdict: Verdict, now: Moment) {
+        if self.probes.contains_key(&piece) {
+            return;
+        }
+        match verdict {
+            Verdict::Bad {
+                blocks: BlockDigests::Leaves(leaves),
+            } => self.doubt(piece, leaves, now),
+            other => self.take_verdict(piece, other, now),
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn take_verdict(&mut self, piece: PieceIndex, verdict: Verdict, now: Moment) {
         let good = matches!(verdict, Verdict::Good { .. });
         let Some(senders) = self.picker.judge(piece, good) else {
             return;
@@ -313,7 +330,6 @@ impl Torrent {
             Verdict::Lost => {}
         }
         self.work_freed = true;
-        self.settle(now);
     }
 
     /// A piece that was there is there no longer: the disk has lost it. It is fetched again.
@@ -352,6 +368,7 @@ impl Torrent {
             self.tick_peer(peer, now);
             self.touch(peer);
         }
+        self.tick_probes(now);
         if let Some(piece) = self.picker.abandon_stuck(now) {
             self.actions.push_back(Action::Abandon { piece });
         }

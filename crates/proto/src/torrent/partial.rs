@@ -183,6 +183,24 @@ impl Partial {
             .filter(move |&other| other != peer)
     }
 
+    /// The piece was bad, and of its blocks these: they are missing again. Returns each with who sent it.
+    pub(super) fn reopen(&mut self, bad: &[usize], now: Moment) -> Vec<(Block, SocketAddr)> {
+        let mut sent = Vec::new();
+        for &at in bad {
+            let Some(from) = self.slots.get_mut(at).and_then(|slot| slot.from.take()) else {
+                continue;
+            };
+            sent.push((self.block(at), from));
+            self.missing += 1;
+            self.hint = self.hint.min(at);
+        }
+        self.verifying = false;
+        self.exclusive = false;
+        self.owner = None;
+        self.idle_since = Some(now);
+        sent
+    }
+
     pub(super) fn is_whole(&self) -> bool {
         self.missing == 0 && self.asked == 0
     }

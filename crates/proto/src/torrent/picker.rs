@@ -288,6 +288,29 @@ impl Picker {
         Some(senders)
     }
 
+    /// Who sent the blocks of a whole piece that is with the driver, in order.
+    pub(super) fn senders(&self, piece: PieceIndex) -> Option<Vec<SocketAddr>> {
+        let partial = self.partials.get(&piece)?;
+        partial.verifying.then(|| partial.senders())
+    }
+
+    /// Of a whole piece these blocks are bad: they are missing again. Returns each with who sent it.
+    pub(super) fn reopen(
+        &mut self,
+        piece: PieceIndex,
+        bad: &[usize],
+        now: Moment,
+    ) -> Vec<(Block, SocketAddr)> {
+        let Some(partial) = self.partials.get_mut(&piece) else {
+            return Vec::new();
+        };
+        let sent = partial.reopen(bad, now);
+        if partial.missing() > 0 {
+            self.unasked.insert(piece);
+        }
+        sent
+    }
+
     /// A piece that was there is there no longer; `false` if it was not.
     pub(super) fn lose(&mut self, piece: PieceIndex) -> bool {
         let was_there = self.have.remove(piece);

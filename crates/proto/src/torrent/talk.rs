@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use skep_hash::Sha1Digest;
 use skep_wire::{
     Bitfield, InfoHash, Moment, PeerId, PieceIndex, Said,
     peer::{
@@ -13,7 +12,8 @@ use skep_wire::{
 };
 
 use super::{
-    BanReason, Event, PeerKey, SNUB_DROP_SECS, SNUB_SECS, Source, TWIN_SECS, Torrent, USELESS_SECS,
+    BanReason, BlockDigests, Event, PeerKey, SNUB_DROP_SECS, SNUB_SECS, Source, TWIN_SECS, Torrent,
+    USELESS_SECS,
     book::{Name, Outcome},
     peer::RATE_SECS,
 };
@@ -85,8 +85,8 @@ impl Torrent {
             }
             Heard::Pex(pex) => self.peer_named(peer, &pex, now),
             Heard::Closed { why } => self.peer_closed(peer, why, now),
-            // We ask for none.
-            Heard::Hashes { .. } | Heard::HashesRefused(_) => {}
+            Heard::Hashes { request, hashes } => self.probe_heard(peer, request, &hashes.0, now),
+            Heard::HashesRefused(request) => self.probe_refused(peer, request, now),
             // The block was taken in `handle_payload`; a cancelled request left its queue; nothing
             // follows from a suggestion, a DHT port or a message that we do not know.
             Heard::BlockArrived(_)
@@ -327,6 +327,7 @@ impl Torrent {
                 self.book.try_other_name(addr);
             }
         }
+        self.probe_lost_peer(peer, now);
         self.work_freed = true;
         self.slot_freed = true;
         self.actions.push_back(super::Action::Close { peer });
@@ -363,7 +364,7 @@ impl Torrent {
         &mut self,
         piece: PieceIndex,
         senders: &[SocketAddr],
-        blocks: &[Sha1Digest],
+        blocks: &BlockDigests,
         now: Moment,
     ) {
         self.events.push_back(Event::PieceVerified { piece });
@@ -416,7 +417,7 @@ impl Torrent {
         &mut self,
         piece: PieceIndex,
         senders: Vec<SocketAddr>,
-        blocks: &[Sha1Digest],
+        blocks: &BlockDigests,
         now: Moment,
     ) {
         self.totals.failed += u64::from(self.picker.piece_size(piece));
@@ -440,7 +441,7 @@ impl Torrent {
         });
     }
 
-    fn ban(&mut self, addr: SocketAddr, why: BanReason, now: Moment) {
+    pub(super) fn ban(&mut self, addr: SocketAddr, why: BanReason, now: Moment) {
         // Several pieces of one sender may be with the worker at once; it is banned for the first.
         if !self.book.is_banned(addr.ip()) {
             self.book.ban(addr.ip());

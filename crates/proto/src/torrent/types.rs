@@ -1,10 +1,11 @@
 //! What goes into and comes out of a torrent machine.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use skep_hash::Sha1Digest;
+use skep_hash::{Sha1Digest, Sha256Digest};
 use skep_wire::{Bitfield, Block, Moment, PeerId, PieceIndex, PieceSizes, Said, peer::HashRequest};
 
+use super::PieceTrees;
 use crate::peer::{InfoHashes, Transmit, Why};
 
 /// The number of a connection in its torrent, ascending from 0 and never used again.
@@ -20,6 +21,9 @@ pub struct TorrentConfig {
     pub peer_id: PeerId,
     /// How many pieces there are and how long they are.
     pub sizes: PieceSizes,
+    /// Where the pieces lie in the trees of their files (BEP 52); `None` in version 1. With it, one
+    /// bad block of a piece costs that block.
+    pub trees: Option<Arc<dyn PieceTrees>>,
     /// The pieces that are there and checked.
     pub have: Bitfield,
     /// Our listening port, for the extension handshake; `None` says none.
@@ -58,6 +62,7 @@ impl TorrentConfig {
             peer_id,
             have: Bitfield::empty(sizes.count()),
             sizes,
+            trees: None,
             listen_port: None,
             own_addrs: Vec::new(),
             client: concat!("skep ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -128,6 +133,14 @@ pub enum Action {
         /// For what.
         request: HashRequest,
     },
+    /// Of a piece that was bad these blocks are wrong, and are fetched again to the same buffer; its other
+    /// blocks stay as they are. [`Action::Verify`] follows when they have come.
+    Refetch {
+        /// The piece.
+        piece: PieceIndex,
+        /// The wrong blocks, ascending.
+        blocks: Vec<Block>,
+    },
     /// The piece is given up for now: its buffer may go. Parts of payloads that are still arriving
     /// for it are skipped from now on.
     Abandon {
@@ -136,22 +149,64 @@ pub enum Action {
     },
 }
 
-/// The driver's answer to [`Action::Verify`]. `blocks` are the SHA-1 digests of the piece's blocks
-/// of [`skep_wire::piece::BLOCK_LEN`] in order.
+/// The driver's answer to [`Action::Verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The hash agrees and the piece is written.
     Good {
         /// Empty unless digests were asked for.
-        blocks: Vec<Sha1Digest>,
+        blocks: BlockDigests,
     },
-    /// The hash does not agree. With the digests the sender of the wrong block is found later.
+    /// The hash does not agree. With SHA-1 digests the sender of the wrong block is found later. With
+    /// the leaves of a tree (BEP 52) a peer may be able to say at once which blocks are wrong: then
+    /// the piece's buffer stays until [`Action::Abandon`] or the next verdict.
     Bad {
         /// May be empty where the driver cannot say.
-        blocks: Vec<Sha1Digest>,
+        blocks: BlockDigests,
     },
     /// It could not be written, or its bytes are lost: to be fetched again, nobody is to blame.
     Lost,
+}
+
+/// The digests of a piece's blocks of [`skep_wire::piece::BLOCK_LEN`], in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlockDigests {
+    /// SHA-1: of no meaning beyond comparing two copies of a piece.
+    Sha1(Vec<Sha1Digest>),
+    /// The leaves of the piece's part of its file's tree (BEP 52).
+    Leaves(Vec<Sha256Digest>),
+}
+
+/// The digest of one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BlockDigest {
+    Sha1(Sha1Digest),
+    Leaf(Sha256Digest),
+}
+
+impl BlockDigests {
+    /// No digests.
+    pub fn none() -> Self {
+        Self::Sha1(Vec::new())
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<BlockDigest> {
+        match self {
+            Self::Sha1(all) => all.get(at).copied().map(BlockDigest::Sha1),
+            Self::Leaves(all) => all.get(at).copied().map(BlockDigest::Leaf),
+        }
+    }
+}
+
+impl BlockDigest {
+    /// Whether both are of one kind and of other bytes.
+    pub(super) fn differs(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Sha1(one), Self::Sha1(other)) => one != other,
+            (Self::Leaf(one), Self::Leaf(other)) => one != other,
+            (Self::Sha1(_), Self::Leaf(_)) | (Self::Leaf(_), Self::Sha1(_)) => false,
+        }
+    }
 }
 
 /// What happened.
@@ -201,6 +256,14 @@ pub enum Event {
         /// Who sent blocks of it.
         senders: Vec<SocketAddr>,
     },
+    /// A piece did not have its hash, and its blocks were compared with the hashes of its file's tree
+    /// (BEP 52): these are wrong and are fetched again, all others are kept.
+    BlocksFailed {
+        /// The piece.
+        piece: PieceIndex,
+        /// The wrong blocks, and who sent each.
+        blocks: Vec<(Block, SocketAddr)>,
+    },
     /// Everything is there. Comes once; not if everything was there from the start.
     Complete,
     /// A peer is not dealt with any more, nor is its IP address.
@@ -217,14 +280,20 @@ pub enum Event {
 pub enum BanReason {
     /// It alone sent a piece that did not have its hash.
     SentBadPiece(PieceIndex),
-    /// Several sent such a piece; when it came right, this peer's block was the one that differed.
+    /// It sent a block that is wrong: the block differs from the one with which the piece came right,
+    /// or from its hash in the file's tree (BEP 52).
     SentBadBlock(Block),
+    /// It said hashes of this piece that do not lead to the piece's own hash (BEP 52).
+    SentBadHashes(PieceIndex),
 }
 
 impl std::fmt::Display for BanReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::SentBadPiece(piece) => write!(f, "sent piece {} with a wrong hash", piece.0),
+            Self::SentBadHashes(piece) => {
+                write!(f, "sent wrong hashes of the blocks of piece {}", piece.0)
+            }
             Self::SentBadBlock(block) => {
                 write!(
                     f,

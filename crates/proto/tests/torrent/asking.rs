@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use skep_proto::torrent::{
-    Event, RANDOM_FIRST_PIECES, REFUSED_PAUSE_SECS, RELIEF_MS, SNUB_DROP_SECS, SNUB_SECS,
-    STUCK_SECS, TAKEOVER_MS, Verdict, WINDOW_FIRST, WINDOW_GROWTH,
+    BlockDigests, Event, RANDOM_FIRST_PIECES, REFUSED_PAUSE_SECS, RELIEF_MS, SNUB_DROP_SECS,
+    SNUB_SECS, STUCK_SECS, TAKEOVER_MS, Verdict, WINDOW_FIRST, WINDOW_GROWTH,
 };
 use skep_wire::{Bitfield, Block, PieceIndex, peer::Message};
 
@@ -328,8 +328,13 @@ fn a_piece_that_the_disk_lost_is_fetched_again_and_nobody_is_blamed() {
             .iter()
             .any(|event| matches!(event, Event::Banned { .. }))
     );
-    rig.torrent
-        .handle_verdict(PieceIndex(0), Verdict::Good { blocks: vec![] }, rig.now);
+    rig.torrent.handle_verdict(
+        PieceIndex(0),
+        Verdict::Good {
+            blocks: BlockDigests::none(),
+        },
+        rig.now,
+    );
     assert!(!rig.torrent.is_complete(), "no verdict was asked for");
 }
 

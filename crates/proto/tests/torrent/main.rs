@@ -5,6 +5,7 @@ mod asking;
 mod blame;
 mod limits;
 mod meeting;
+mod probe;
 mod rig;
 mod serving;
 mod v2;

@@ -8,8 +8,8 @@ use skep_proto::{
     drain::{Inlet, Part},
     peer::Transmit,
     torrent::{
-        Action, Event, PeerKey, Torrent, TorrentConfig, TorrentStream, TorrentWorld, Verdict,
-        settle,
+        Action, BlockDigests, Event, PeerKey, Torrent, TorrentConfig, TorrentStream, TorrentWorld,
+        Verdict, settle,
     },
 };
 use skep_wire::{
@@ -24,6 +24,8 @@ use skep_wire::{
 /// Pieces have two blocks.
 pub(crate) const PIECE_LEN: u32 = 2 * BLOCK_LEN;
 pub(crate) const HASH: InfoHash = InfoHash(*b"a torrent under test");
+/// The torrent's name in version 2, where it has one.
+pub(crate) const V2: InfoHash = InfoHash(*b"its name in SHA-256!");
 pub(crate) const US: PeerId = PeerId(*b"-SK0001-mmmmmmmmmmmm");
 
 pub(crate) struct Rig {
@@ -41,6 +43,7 @@ pub(crate) struct Desk {
     pub(crate) closed: Vec<PeerKey>,
     pub(crate) verify: Vec<(PieceIndex, bool)>,
     pub(crate) abandoned: Vec<PieceIndex>,
+    pub(crate) refetched: Vec<(PieceIndex, Vec<Block>)>,
     pub(crate) hashes_wanted: Vec<(PeerKey, HashRequest)>,
     pub(crate) blocks_sent: Vec<(PeerKey, Block)>,
     sent: BTreeMap<PeerKey, Vec<u8>>,
@@ -87,6 +90,7 @@ impl TorrentWorld for Desk {
             }
             Action::Close { peer } => self.closed.push(peer),
             Action::Verify { piece, digests } => self.verify.push((piece, digests)),
+            Action::Refetch { piece, blocks } => self.refetched.push((piece, blocks)),
             Action::HashesWanted { peer, request } => self.hashes_wanted.push((peer, request)),
             Action::Abandon { piece } => {
                 self.buffers.remove(&piece);
@@ -179,6 +183,21 @@ impl Rig {
         peer
     }
 
+    /// Peer `n` connects to us by the name of version 2.
+    pub(crate) fn joins_v2(&mut self, n: u16, pieces: &Bitfield) -> PeerKey {
+        let peer = self.torrent.handle_incoming(addr(n), self.now);
+        let peer = peer.expect("it is wanted");
+        let hello = Handshake {
+            reserved: Reserved::OURS,
+            info_hash: V2,
+            peer_id: peer_id(n),
+        };
+        self.inlets.insert(peer, Inlet::default());
+        self.bytes(peer, &hello.encode());
+        self.says(peer, &[Message::Bitfield(pieces.as_bytes())]);
+        peer
+    }
+
     pub(crate) fn greets(&mut self, peer: PeerKey, id: PeerId, pieces: &Bitfield) {
         self.inlets.insert(peer, Inlet::default());
         self.bytes(peer, &handshake(id));
@@ -210,8 +229,12 @@ impl Rig {
 
     /// The peer sends a block full of `fill`.
     pub(crate) fn delivers(&mut self, peer: PeerKey, block: Block, fill: u8) {
+        self.delivers_bytes(peer, block, &vec![fill; block.len as usize]);
+    }
+
+    pub(crate) fn delivers_bytes(&mut self, peer: PeerKey, block: Block, bytes: &[u8]) {
         self.bytes(peer, &piece_header(block));
-        self.bytes(peer, &vec![fill; block.len as usize]);
+        self.bytes(peer, bytes);
     }
 
     pub(crate) fn ends(&mut self, peer: PeerKey) {
@@ -278,10 +301,13 @@ impl Rig {
                 .buffers
                 .remove(&piece)
                 .expect("a whole piece has a buffer");
-            let blocks: Vec<_> = bytes.chunks(BLOCK_LEN as usize).map(sha1).collect();
+            let blocks = bytes.chunks(BLOCK_LEN as usize).map(sha1).collect();
+            let blocks = BlockDigests::Sha1(blocks);
             let verdict = match bytes.iter().all(|&byte| byte == fill) {
                 true if digests => Verdict::Good { blocks },
-                true => Verdict::Good { blocks: vec![] },
+                true => Verdict::Good {
+                    blocks: BlockDigests::none(),
+                },
                 false => Verdict::Bad { blocks },
             };
             self.torrent.handle_verdict(piece, verdict, self.now);

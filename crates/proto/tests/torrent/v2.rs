@@ -17,9 +17,7 @@ use skep_wire::{
     },
 };
 
-use crate::rig::{HASH, Rig, Said, US, addr, block, config, peer_id, set};
-
-const V2: InfoHash = InfoHash(*b"its name in SHA-256!");
+use crate::rig::{HASH, Rig, Said, US, V2, addr, block, config, peer_id, set};
 
 fn hybrid(pieces: u32) -> TorrentConfig {
     TorrentConfig {
@@ -43,15 +41,6 @@ fn handshake(info_hash: InfoHash, peer_id: PeerId) -> Vec<u8> {
         peer_id,
     };
     handshake.encode().to_vec()
-}
-
-/// Peer `n` comes by the v2 name.
-fn joins_v2(rig: &mut Rig, n: u16, pieces: &Bitfield) -> PeerKey {
-    let peer = rig.torrent.handle_incoming(addr(n), rig.now);
-    let peer = peer.expect("it is wanted");
-    rig.bytes(peer, &handshake(V2, peer_id(n)));
-    rig.says(peer, &[Message::Bitfield(pieces.as_bytes())]);
-    peer
 }
 
 /// The name that our handshake on a connection says, and whether its bit of version 2 is set.
@@ -109,7 +98,7 @@ fn a_peer_that_comes_by_both_names_is_one_peer() {
     let second = second.expect("it may be another");
     rig.bytes(second, &handshake(V2, peer_id(1)));
     assert!(rig.is_closed(second) && !rig.is_closed(first));
-    let other = joins_v2(&mut rig, 2, &set(4, [0]));
+    let other = rig.joins_v2(2, &set(4, [0]));
     assert!(!rig.is_closed(other));
     assert_eq!(rig.torrent.stats(rig.now).peers, 2);
 }
@@ -150,8 +139,8 @@ fn told(rig: &mut Rig, peer: PeerKey) -> Vec<Said> {
 #[test]
 fn the_driver_has_one_request_for_hashes_of_a_peer_at_a_time() {
     let mut rig = Rig::new(v2_only(4));
-    let peer = joins_v2(&mut rig, 1, &set(4, []));
-    let other = joins_v2(&mut rig, 2, &set(4, []));
+    let peer = rig.joins_v2(1, &set(4, []));
+    let other = rig.joins_v2(2, &set(4, []));
     wants(&mut rig, peer, &[ask(3, 0), ask(3, 2), ask(3, 4)]);
     wants(&mut rig, other, &[ask(0, 2)]);
     let wanted = std::mem::take(&mut rig.desk.hashes_wanted);
@@ -189,7 +178,7 @@ fn requests_that_cost_much_are_answered_slowly() {
     };
     for request in [ask(0, 0), senseless] {
         let mut rig = Rig::new(v2_only(4));
-        let peer = joins_v2(&mut rig, 1, &set(4, []));
+        let peer = rig.joins_v2(1, &set(4, []));
         let mut answered = 0;
         let mut most = 0;
         for second in 0..20 {
@@ -220,7 +209,7 @@ fn a_piece_that_the_disk_lost_is_taken_back_and_fetched_again() {
     let mut setup = v2_only(4);
     setup.have = Bitfield::full(4);
     let mut rig = Rig::new(setup);
-    let peer = joins_v2(&mut rig, 1, &set(4, [2]));
+    let peer = rig.joins_v2(1, &set(4, [2]));
     let ext = ExtHandshake {
         ids: vec![(LT_DONTHAVE.to_vec(), 9)],
         ..ExtHandshake::default()
@@ -253,7 +242,7 @@ fn a_piece_that_the_disk_lost_is_taken_back_and_fetched_again() {
 #[test]
 fn a_piece_that_a_peer_has_lost_is_not_asked_of_it() {
     let mut rig = Rig::new(v2_only(2));
-    let peer = joins_v2(&mut rig, 1, &Bitfield::full(2));
+    let peer = rig.joins_v2(1, &Bitfield::full(2));
     // Ours is the id 2.
     let lost = |piece: u32| Message::Extended {
         id: 2,
@@ -268,7 +257,7 @@ fn a_piece_that_a_peer_has_lost_is_not_asked_of_it() {
     rig.says(peer, &[Message::RejectRequest(block(3))]);
     rig.wait(10);
     assert_eq!(rig.asked(peer), []);
-    let other = joins_v2(&mut rig, 2, &Bitfield::full(2));
+    let other = rig.joins_v2(2, &Bitfield::full(2));
     rig.says(other, &[Message::Unchoke]);
     for _ in 0..4 {
         for block in rig.asked(other) {
@@ -321,7 +310,7 @@ fn short_pieces_in_the_middle_are_asked_for_as_they_are() {
     setup.have = set(4, [3]);
     let mut rig = Rig::new(setup);
     assert_eq!(rig.torrent.stats(rig.now).left_bytes, 20_000 + 32_768 + 1);
-    let peer = joins_v2(&mut rig, 1, &Bitfield::full(4));
+    let peer = rig.joins_v2(1, &Bitfield::full(4));
     rig.says(peer, &[Message::Unchoke]);
     let mut lens = Vec::new();
     let mut asked = rig.asked(peer);

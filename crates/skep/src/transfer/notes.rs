@@ -70,6 +70,7 @@ impl Notes {
             | What::SetSent { .. }
             | What::PieceVerified { .. }
             | What::PieceFailed { .. }
+            | What::BlocksFailed { .. }
             | What::Disconnected { .. }
             | What::Tracker { outcome: Ok(_), .. }
             | What::Completed => self.verbose,
@@ -134,6 +135,14 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
             format!(
                 "piece {} does not have its hash; it is fetched again",
                 piece.0
+            )
+        }
+        What::BlocksFailed { piece, blocks } => {
+            let are = if blocks.len() == 1 { "is" } else { "are" };
+            format!(
+                "piece {} does not have its hash; {} of its blocks {are} wrong and fetched again",
+                piece.0,
+                blocks.len(),
             )
         }
         What::PeerBanned { remote, reason } => format!("{remote} is banned: {reason}"),

@@ -98,6 +98,17 @@ fn everything() -> Vec<(What, &'static str)> {
             What::PieceFailed { piece },
             "piece 7 does not have its hash; it is fetched again",
         ),
+        (
+            What::BlocksFailed {
+                piece,
+                blocks: vec![Block {
+                    piece,
+                    begin: 0,
+                    len: 16_384,
+                }],
+            },
+            "piece 7 does not have its hash; 1 of its blocks is wrong and fetched again",
+        ),
         (What::Completed, "everything is here"),
         (
             disconnected(),
