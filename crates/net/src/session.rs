@@ -97,7 +97,8 @@ pub enum Place {
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Purpose {
-    /// Share what is there; fetch nothing, write nothing. Missing or wrong pieces are not offered.
+    /// Share what is there; fetch nothing, write nothing. Missing or wrong pieces are not offered; where
+    /// there is none at all, the session ends with [`SessionError::NothingToShare`].
     Seed,
     /// Fetch what is missing, then stop when the condition holds.
     Get(SeedUntil),
@@ -455,6 +456,14 @@ pub enum SessionError {
         path: PathBuf,
         /// Whether the bytes that were found have the hash of version 1.
         has_v1: bool,
+    },
+    /// What is to be shared is not there: none of its pieces.
+    #[error("{}: 0 of {pieces} pieces are here", path.display())]
+    NothingToShare {
+        /// Where it should lie.
+        path: PathBuf,
+        /// Pieces of the torrent.
+        pieces: u32,
     },
     /// The content could not be read or written.
     #[error(transparent)]

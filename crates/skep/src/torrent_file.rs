@@ -20,6 +20,17 @@ pub(crate) fn read(path: &Path) -> Result<(Metainfo, Vec<u8>), CmdError> {
         ))
         .hint("give a torrent file"));
     }
+    if ["http://", "https://", "ftp://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme))
+    {
+        return Err(CmdError::usage(anyhow::anyhow!(
+            "{shown} is an address in the web; skep reads torrent files"
+        ))
+        .hint(format!(
+            "fetch it first, for example with: curl --location --remote-name '{shown}'"
+        )));
+    }
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))

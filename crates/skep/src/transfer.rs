@@ -28,6 +28,9 @@ use crate::{
     units::{Bytes, shown},
 };
 
+/// How often a line says how it goes where no terminal shows it.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 /// The options of a transfer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -81,7 +84,7 @@ pub(crate) fn run(
     let name = shown(&config.torrent.info.name);
     let purpose = config.purpose;
     let bar = progress::message_bar(ctx, config.torrent.info.payload_sizes().size_bytes());
-    let notes = Notes::new(bar.clone(), ctx, args.verbose);
+    let notes = Notes::new(bar.clone(), ctx, args.verbose, purpose, &config.peers);
     let trouble = Arc::new(Mutex::new(None));
     let hear = {
         let trouble = trouble.clone();
@@ -104,7 +107,7 @@ pub(crate) fn run(
     config.events = EventSink::new(hear);
     let began = Instant::now();
     let session = Session::start(config).map_err(explain)?;
-    wait(&session, &bar, purpose)?;
+    wait(&session, &bar, purpose, ctx)?;
     bar.finish_and_clear();
     let ended = session.join().map_err(explain)?;
     let trouble = trouble.lock().expect("nobody panics with it").take();
@@ -120,7 +123,12 @@ enum Trouble {
 }
 
 /// Shows progress until the session is over; asks it to end when the user interrupts.
-fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), CmdError> {
+fn wait(
+    session: &Session,
+    bar: &ProgressBar,
+    purpose: Purpose,
+    ctx: &Context,
+) -> Result<(), CmdError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -132,6 +140,7 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
         let mut ending = Ending::new().map_err(CmdError::surroundings)?;
         let mut interrupted = false;
         let mut stats = session.watch();
+        let mut line_at = Instant::now() + LINE_EVERY;
         loop {
             tokio::select! {
                 changed = stats.changed() => if changed.is_err() { return Ok(()) },
@@ -150,8 +159,15 @@ fn wait(session: &Session, bar: &ProgressBar, purpose: Purpose) -> Result<(), Cm
                 return Ok(());
             }
             let now = session.stats();
-            bar.set_position(if now.phase == Phase::Checking { now.checked_bytes } else { now.bytes_held });
-            bar.set_message(line(&now, purpose, interrupted));
+            let done = if now.phase == Phase::Checking { now.checked_bytes } else { now.bytes_held };
+            let text = line(&now, purpose, interrupted);
+            if bar.is_hidden() && line_at <= Instant::now() {
+                line_at += LINE_EVERY;
+                let percent = done.saturating_mul(100) / now.size_bytes.max(1);
+                ctx.note(format!("{percent}% {text}"));
+            }
+            bar.set_position(done);
+            bar.set_message(text);
         }
     })
 }
@@ -161,7 +177,10 @@ fn line(stats: &Stats, purpose: Purpose, interrupted: bool) -> String {
     if interrupted {
         return "ending".to_owned();
     }
-    let peers = format!("{} peers", stats.peers);
+    let peers = match stats.peers {
+        1 => "1 peer".to_owned(),
+        peers => format!("{peers} peers"),
+    };
     let down = format!("down {}/s", Bytes(stats.download_rate));
     let up = format!("up {}/s", Bytes(stats.upload_rate));
     match stats.phase {
@@ -180,7 +199,8 @@ fn line(stats: &Stats, purpose: Purpose, interrupted: bool) -> String {
                 Some(secs) => format!("{} left", time_text(secs)),
                 None => "no estimate".to_owned(),
             };
-            format!("{down}  {up}  {eta}  {peers}")
+            // What matters most is first: a narrow terminal cuts the end off.
+            format!("{down}  {eta}  {up}  {peers}")
         }
     }
 }
@@ -258,6 +278,8 @@ fn explain(error: SessionError) -> CmdError {
         }
         SessionError::Contradiction { .. } => CmdError::usage(error)
             .hint("the torrent file is wrong: whoever made it must make it again"),
+        SessionError::NothingToShare { .. } => CmdError::usage(error)
+            .hint("name the file or folder that is the content, or fetch it with skep get"),
         SessionError::Disk(_) | SessionError::Start(_) => CmdError::surroundings(error),
     }
 }

@@ -249,6 +249,14 @@ fn find(
     if fetches && have.count() == 0 && !config.overwrite && !resume_file.exists() {
         refuse_foreign(files)?;
     }
+    if config.purpose == Purpose::Seed && have.count() == 0 && info.piece_count() > 0 {
+        let path = match &config.place {
+            Place::At(path) => path.clone(),
+            Place::Under(dir) => dir.join(&info.name),
+        };
+        let pieces = info.piece_count();
+        return Err(SessionError::NothingToShare { path, pieces });
+    }
     config.events.tell(
         config.clock.now(),
         What::Checked {

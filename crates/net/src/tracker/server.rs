@@ -10,7 +10,7 @@ mod udp;
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -213,14 +213,23 @@ impl Handle {
         &self.udp
     }
 
-    /// The announce URLs of all sockets, HTTP first.
+    /// The announce URLs of all sockets, HTTP first. In place of an unspecified address, which nobody can
+    /// announce to, stand the one that this machine has towards the network, if it has one, and the
+    /// loopback address.
     pub fn urls(&self) -> Vec<String> {
-        let http = self
-            .http
-            .iter()
-            .map(|addr| format!("http://{addr}/announce"));
-        http.chain(self.udp.iter().map(|addr| format!("udp://{addr}")))
+        let usable = |addrs: &[SocketAddr]| -> Vec<SocketAddr> {
+            addrs.iter().flat_map(|&addr| usable(addr)).collect()
+        };
+        let (http, udp) = (usable(&self.http), usable(&self.udp));
+        let http = http.iter().map(|addr| format!("http://{addr}/announce"));
+        http.chain(udp.iter().map(|addr| format!("udp://{addr}")))
             .collect()
+    }
+
+    /// Whether it listens on all addresses of this machine, of one IP version at least.
+    pub fn is_everywhere(&self) -> bool {
+        let mut addrs = self.http.iter().chain(&self.udp);
+        addrs.any(|addr| addr.ip().is_unspecified())
     }
 
     /// What it knows and did.
@@ -268,6 +277,38 @@ fn socket(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket
     }
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The addresses by which a socket that is bound to `addr` can be reached.
+fn usable(addr: SocketAddr) -> Vec<SocketAddr> {
+    if !addr.ip().is_unspecified() {
+        return vec![addr];
+    }
+    let ips = match addr {
+        SocketAddr::V4(_) => [
+            outward(addr, DOCUMENTED_V4),
+            Some(Ipv4Addr::LOCALHOST.into()),
+        ],
+        SocketAddr::V6(_) => [
+            outward(addr, DOCUMENTED_V6),
+            Some(Ipv6Addr::LOCALHOST.into()),
+        ],
+    };
+    let ips = ips.into_iter().flatten();
+    ips.map(|ip| SocketAddr::new(ip, addr.port())).collect()
+}
+
+/// Addresses that nobody has, in the networks for documentation (RFC 5737, RFC 3849).
+const DOCUMENTED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const DOCUMENTED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+
+/// The address of this machine from which it would send to `far`. Nothing is sent.
+fn outward(unspecified: SocketAddr, far: IpAddr) -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind((unspecified.ip(), 0)).ok()?;
+    // Any port but 0 will do.
+    socket.connect((far, 9)).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {

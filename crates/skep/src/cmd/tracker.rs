@@ -22,7 +22,7 @@ const PORT: u16 = 6969;
 ///
 /// It serves any torrent, over IPv4 and IPv6, and keeps the swarms in memory. The announce URLs are
 /// printed first, one a line; Ctrl-C ends it. Without --http and --udp it listens on port 6969 of
-/// all addresses.
+/// all addresses, and prints the URLs with the one towards the network and with that of loopback.
 ///
 /// Peers are listed under the address that they announce from, whatever they say of themselves.
 /// Answers come from the address that was asked, also where it listens on all of them.
@@ -90,6 +90,11 @@ async fn serve(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let server = TrackerServer::start(config).map_err(cannot_start)?;
     // The tracker serves on when whoever read this has gone: `tracker | head -1` runs one.
     ui::print(server.urls().join("\n") + "\n")?;
+    if server.is_everywhere() {
+        ctx.note(
+            "it listens on all addresses of this machine; a name of it will do in their place, too",
+        );
+    }
     let mut interrupt = Signals::new().map_err(CmdError::surroundings)?;
     let every = args.stats.0;
     loop {

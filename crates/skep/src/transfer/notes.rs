@@ -1,13 +1,13 @@
 //! What `get` and `seed` say on standard error while they run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Mutex, PoisonError},
 };
 
 use indicatif::ProgressBar;
-use skep_net::session::{Happened, PeerKey, Place, What};
+use skep_net::session::{Happened, PeerKey, Place, Purpose, What};
 
 use crate::{
     ui::{self, Context},
@@ -19,16 +19,28 @@ pub(super) struct Notes {
     bar: ProgressBar,
     quiet: bool,
     verbose: bool,
+    /// Whether it is for sharing alone.
+    seeds: bool,
+    /// Peers that the user named, and of which it was not said yet that they cannot be reached.
+    named: Mutex<BTreeSet<SocketAddr>>,
     /// The other ends of the connections that stand; the session limits their number.
     remotes: Mutex<BTreeMap<PeerKey, SocketAddr>>,
 }
 
 impl Notes {
-    pub(super) fn new(bar: ProgressBar, ctx: &Context, verbose: bool) -> Self {
+    pub(super) fn new(
+        bar: ProgressBar,
+        ctx: &Context,
+        verbose: bool,
+        purpose: Purpose,
+        peers: &[SocketAddr],
+    ) -> Self {
         Self {
             bar,
             quiet: ctx.quiet,
             verbose,
+            seeds: purpose == Purpose::Seed,
+            named: Mutex::new(peers.iter().copied().collect()),
             remotes: Mutex::default(),
         }
     }
@@ -61,10 +73,15 @@ impl Notes {
                 outcome: Err(_), ..
             } => true,
             What::Listening { .. } => !self.quiet,
-            What::Checked { .. }
-            | What::TrackerPartly { .. }
+            What::Checked {
+                pieces_held,
+                pieces,
+                ..
+            } => self.verbose || self.seeds && (pieces_held < pieces || !self.quiet),
+            // It is tried again and again, and said once.
+            What::ConnectFailed { remote, .. } => self.is_news_of(remote) || self.verbose,
+            What::TrackerPartly { .. }
             | What::Connected { .. }
-            | What::ConnectFailed { .. }
             | What::Opened { .. }
             | What::HandshakeSent { .. }
             | What::SetSent { .. }
@@ -77,11 +94,30 @@ impl Notes {
             // Thousands a second.
             What::BlockSent { .. } | What::BlockReceived { .. } | What::HaveSent { .. } => false,
         };
-        let text = wanted.then(|| shown(&sentence(what, &remotes)));
+        let mut text = wanted.then(|| shown(&sentence(what, &remotes)));
+        if let What::Checked {
+            pieces_held,
+            pieces,
+            ..
+        } = what
+            && self.seeds
+            && pieces_held < pieces
+            && let Some(text) = &mut text
+        {
+            *text = format!("warning: {text}; the others are missing or wrong, and not offered");
+        }
         if let What::Disconnected { peer, .. } = what {
             remotes.remove(peer);
         }
         text
+    }
+}
+
+impl Notes {
+    /// Whether `remote` is a peer that the user named, and this is the first time that it is asked about.
+    fn is_news_of(&self, remote: &SocketAddr) -> bool {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.remove(remote)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use skep_net::session::SeedUntil;
 use skep_wire::{Block, Moment, PeerId, PieceIndex};
 
 use super::*;
@@ -33,7 +34,12 @@ fn tracker(outcome: Result<usize, String>) -> What {
 }
 
 fn notes(quiet: bool, verbose: bool) -> Notes {
-    Notes::new(ProgressBar::hidden(), &Context { quiet }, verbose)
+    of(Purpose::Get(SeedUntil::Complete), &[], quiet, verbose)
+}
+
+fn of(purpose: Purpose, peers: &[SocketAddr], quiet: bool, verbose: bool) -> Notes {
+    let (bar, ctx) = (ProgressBar::hidden(), Context { quiet });
+    Notes::new(bar, &ctx, verbose, purpose, peers)
 }
 
 /// One of each kind that may be said, in an order in which they could happen, with its sentence.
@@ -235,4 +241,39 @@ fn strangers_write_no_control_characters_and_do_not_fill_the_memory() {
         notes.tell(&happened(disconnected()));
     }
     assert!(notes.remotes.lock().expect("nobody panicked").is_empty());
+}
+
+/// How much is there decides what a seed is worth: it is said at the start, and a gap also to who wants quiet.
+#[test]
+fn a_seed_says_how_much_is_there() {
+    let checked = |pieces_held| What::Checked {
+        pieces_held,
+        pieces: 9,
+        from_resume: false,
+    };
+    let [loud, quiet] = [false, true].map(|quiet| of(Purpose::Seed, &[], quiet, false));
+    let whole = "9 of 9 pieces are here, each checked";
+    assert_eq!(loud.text(&checked(9)).as_deref(), Some(whole));
+    assert_eq!(quiet.text(&checked(9)), None);
+    let part = "warning: 2 of 9 pieces are here, each checked; the others are missing or wrong, and not offered";
+    assert_eq!(loud.text(&checked(2)).as_deref(), Some(part));
+    assert_eq!(quiet.text(&checked(2)).as_deref(), Some(part));
+    assert_eq!(notes(false, false).text(&checked(2)), None);
+}
+
+/// Peers that trackers name fail all the time; the one that the user named is worth a line, and one only.
+#[test]
+fn a_named_peer_that_cannot_be_reached_is_said_once() {
+    let other: SocketAddr = "192.0.2.2:6881".parse().expect("an address");
+    let failed = |remote| What::ConnectFailed {
+        remote,
+        reason: "Connection refused (os error 111)".into(),
+    };
+    for quiet in [false, true] {
+        let notes = of(Purpose::Get(SeedUntil::Complete), &[remote()], quiet, false);
+        assert_eq!(notes.text(&failed(other)), None);
+        let said = "192.0.2.1:6881: cannot connect: Connection refused (os error 111)";
+        assert_eq!(notes.text(&failed(remote())).as_deref(), Some(said));
+        assert_eq!(notes.text(&failed(remote())), None);
+    }
 }
