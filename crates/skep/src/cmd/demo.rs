@@ -7,22 +7,31 @@ mod tables;
 use std::{
     io::stdout,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
 use anyhow::{Context as _, anyhow};
+use indicatif::MultiProgress;
 use skep_lab::{
     demo::{self, Demo},
     hostile::Kind,
     scenario::{DEMO_SECS_MAX, DEMO_SECS_MIN, Deed, Scenario},
     score::Failure,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     paint::{Colour, Paint},
     screen::Screen,
 };
-use crate::ui::{self, CmdError, Context, Outcome};
+use crate::{
+    signals::Ending,
+    ui::{self, CmdError, Context, Outcome},
+};
 
 /// Watch a real swarm on this machine and see how well it was seen
 ///
@@ -31,7 +40,7 @@ use crate::ui::{self, CmdError, Context, Outcome};
 /// exhibit, writes the report and the bundle, verifies the bundle as `skep verify` does, and only
 /// then opens the actors' own log and counts what was stated rightly, wrongly, or not at all.
 /// Needs no network, takes less than a minute, and fails if anything above "reached" was stated
-/// falsely.
+/// falsely. Ctrl-C ends it with exit code 130; what it wrote until then stays, and shows nothing.
 ///
 /// For example: skep demo --seed 7 --out /tmp/demo
 #[derive(Debug, clap::Args)]
@@ -63,9 +72,11 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     make_empty(&dir)?;
     let scenario = Scenario::demo(seed, args.seconds);
     let mut screen = Screen::new(ctx, scenario.watch);
+    let is_made = heed_interruptions(&dir, screen.bars()).map_err(CmdError::surroundings)?;
     screen.say(&opening(&scenario, &dir));
     let result = demo::run(&scenario, &dir, &mut |told| screen.tell(told));
     screen.take_down();
+    is_made.store(true, Ordering::Relaxed);
     let demo = result.map_err(CmdError::surroundings)?;
     ui::print(closing(&demo, &dir, seed, Paint::on(&stdout())))?;
     screen.say(&format!("\n{:.1} s in all.", began.elapsed().as_secs_f64()));
@@ -76,6 +87,41 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     } else {
         Outcome::Negative
     })
+}
+
+/// From now on an interruption ends the program with exit code 128 and the signal's number, as a shell says
+/// it, and is said with what it leaves behind. What is returned is to be set when the folder is whole.
+fn heed_interruptions(dir: &Path, bars: MultiProgress) -> std::io::Result<Arc<AtomicBool>> {
+    const INTERRUPTED: i32 = 128 + 2;
+    const TERMINATED: i32 = 128 + 15;
+    let is_made = Arc::new(AtomicBool::new(false));
+    let (is_whole, dir) = (is_made.clone(), dir.to_owned());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut interrupt, mut ending) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, Ending::new()?)
+    };
+    let wait = async move {
+        let code = tokio::select! {
+            _ = interrupt.recv() => INTERRUPTED,
+            () = ending.recv() => TERMINATED,
+        };
+        // The bars are in the way of the line; if they stay, so be it.
+        let _ = bars.clear();
+        let dir = dir.display();
+        ui::say(if is_whole.load(Ordering::Relaxed) {
+            format!("interrupted: {dir} is whole")
+        } else {
+            format!("interrupted: {dir} holds half a demo, which shows nothing; remove it")
+        });
+        std::process::exit(code)
+    };
+    std::thread::Builder::new()
+        .name("interruptions".to_owned())
+        .spawn(move || runtime.block_on(wait))?;
+    Ok(is_made)
 }
 
 fn opening(scenario: &Scenario, dir: &Path) -> String {

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use crate::progress;
+
 /// Whether text is coloured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
@@ -20,12 +22,13 @@ pub(super) enum Colour {
 }
 
 impl Paint {
-    /// Colours for `stream`: only where it is a terminal, and not where `NO_COLOR` is set
+    /// Colours for `stream`: only where it is a terminal that has them, and not where `NO_COLOR` is set
     /// (no-color.org).
     pub(super) fn on(stream: &impl IsTerminal) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = progress::is_dumb(std::env::var("TERM").ok().as_deref());
         Self {
-            on: stream.is_terminal() && !refused,
+            on: stream.is_terminal() && !refused && !dumb,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What is shown while the demo runs: bars on a terminal, plain lines elsewhere.
 
 use std::{
+    fmt::Write,
     io::stderr,
     time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use skep_lab::{
     demo::{Part, Told},
     play::News,
@@ -13,6 +14,7 @@ use skep_lab::{
 
 use super::paint::{Colour, Paint};
 use crate::{
+    progress,
     ui::{self, Context},
     units::Bytes,
 };
@@ -35,26 +37,23 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 impl Screen {
     pub(super) fn new(ctx: &Context, watch: Duration) -> Self {
-        let target = if ctx.quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
+        let bars = MultiProgress::with_draw_target(progress::target(ctx));
+        let paint = Paint::on(&stderr());
+        let cells = move |state: &ProgressState, out: &mut dyn Write| {
+            let cells = progress::fitting(state, "  watching   30 of 30 s ".len());
+            let _ = write!(out, "{}", paint.colour(Colour::Cyan, &cells));
         };
-        let bars = MultiProgress::with_draw_target(target);
         let line = |template: &str| {
             let style = ProgressStyle::with_template(template);
             let bar = ProgressBar::new(u64::try_from(watch.as_millis()).unwrap_or(u64::MAX));
-            bar.set_style(
-                style
-                    .expect("the template is well-formed")
-                    .progress_chars("━╸ "),
-            );
+            let style = style.expect("the template is well-formed");
+            bar.set_style(style.with_key("cells", cells));
             bars.add(bar)
         };
         Self {
-            paint: Paint::on(&stderr()),
+            paint,
             quiet: ctx.quiet,
-            clock: line("  watching  {bar:40.cyan} {msg}"),
+            clock: line("  watching  {cells} {wide_msg}"),
             swarm: line("  swarm     {wide_msg}"),
             observer: line("  observer  {wide_msg}"),
             bars,
@@ -62,6 +61,11 @@ impl Screen {
             said: Duration::ZERO,
             began: Instant::now(),
         }
+    }
+
+    /// The lines that are drawn again and again.
+    pub(super) fn bars(&self) -> MultiProgress {
+        self.bars.clone()
     }
 
     /// A line that stays.
