@@ -16,6 +16,7 @@ mod core;
 mod driver;
 mod hashes;
 mod link;
+mod listen;
 mod send;
 mod stripes;
 mod trackers;
@@ -23,7 +24,7 @@ mod world;
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -51,8 +52,9 @@ pub struct SessionConfig {
     /// Whether disk space is taken for all files before anything is fetched; otherwise files are sparse
     /// and grow as pieces come.
     pub preallocate: bool,
-    /// The address to listen on. If it is not the unspecified address, outgoing connections leave
-    /// from it too, so that several peers of one machine can be told apart.
+    /// The address to listen on. If it is not an unspecified address, outgoing connections leave
+    /// from it too, so that several peers of one machine can be told apart. The unspecified address of IPv6
+    /// listens for both IP versions, on a machine without IPv6 for IPv4.
     pub bind: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
@@ -387,7 +389,7 @@ impl SessionConfig {
             overwrite: false,
             preallocate: false,
             move_when_complete: None,
-            bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            bind: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             port: 0,
             peer_id: None,
             client: concat!("skep ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -483,7 +485,7 @@ impl Session {
     /// [`SessionError::Listen`] if the address or port is not to be had, [`SessionError::Start`]
     /// if the system refuses a thread. What fails later comes from [`Session::join`].
     pub fn start(config: SessionConfig) -> Result<Self, SessionError> {
-        let listener = driver::listen(config.bind, config.port)?;
+        let listener = listen::listen(config.bind, config.port)?;
         let listen = listener.local_addr().map_err(SessionError::Start)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (stats_out, stats) = watch::channel(Stats::default());

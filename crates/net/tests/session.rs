@@ -10,11 +10,11 @@ mod versions;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener},
     time::Duration,
 };
 
-use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionError, What};
+use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionConfig, SessionError, What};
 use skep_net::tracker::{TrackerConfig, TrackerServer};
 use skep_wire::{
     Block, PeerId, PieceIndex,
@@ -22,6 +22,21 @@ use skep_wire::{
     peer::{self, HANDSHAKE_LEN, Handshake, Message, MessageId, Reserved, piece_header},
 };
 use support::{Case, LOOPBACK, join_within};
+
+/// A seed of something else is none, and says so before anybody hears of it.
+#[test]
+fn what_is_not_there_is_not_shared() {
+    let case = Case::file(100_000, 32_768);
+    std::fs::write(case.source(), vec![0; 100_000]).expect("written");
+    let (config, heard) = case.seed_config();
+    let session = Session::start(config).expect("started");
+    let error = session.join().expect_err("nothing is there");
+    assert!(
+        matches!(error, SessionError::NothingToShare { pieces: 4, .. }),
+        "{error}"
+    );
+    assert_eq!(heard.count(|what| matches!(what, What::Tracker { .. })), 0);
+}
 
 /// Many files of odd lengths, one of them empty, with pieces that cross their borders.
 #[test]
@@ -555,6 +570,31 @@ fn more_unfinished_stretches_than_memory_still_become_the_content() {
     config.buffers_bytes_max = 1;
     assert!(join_within(Session::start(config).expect("started"), 60).complete);
     case.assert_arrived();
+}
+
+/// Whoever says nothing else listens for both IP versions, and sees peers of IPv4 under their own addresses.
+#[test]
+fn peers_of_both_ip_versions_come_to_one_listening_port() {
+    let case = Case::file(200_000, 32_768);
+    let (mut config, heard) = case.seed_config();
+    config.bind = SessionConfig::get(case.torrent.clone(), "").bind;
+    let seed = Session::start(config).expect("started");
+    let port = seed.listen_addr().port();
+    let loopbacks: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    for ip in loopbacks {
+        if std::net::TcpListener::bind((ip, 0)).is_err() {
+            eprintln!("this machine has no {ip}");
+            continue;
+        }
+        let (mut config, _) = case.get_into(&format!("out{ip}"), &[(ip, port).into()]);
+        config.bind = ip;
+        assert!(join_within(Session::start(config).expect("started"), 60).complete);
+        let came = |what: &What| {
+            matches!(what, What::Connected { local, remote, outgoing: false, .. }
+                if local.ip() == ip && remote.ip() == ip)
+        };
+        assert_eq!(heard.count(came), 1, "{ip}");
+    }
 }
 
 /// Two leechers and a seeder that know nothing but trackers: the first tier answers nobody, the

@@ -1,7 +1,7 @@
 //! How the values of options are read: each says what it takes, and refuses what cannot be meant.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -16,8 +16,17 @@ const RUN_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The greatest ratio to share up to. Beyond it is for ever.
 const RATIO_MAX: f64 = 1e6;
 
-/// Reads an address with or without a port, or a port alone.
+/// Reads an address with or without a port, or a port alone, of all IPv4 addresses.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    listen_or(text, Ipv4Addr::UNSPECIFIED.into())
+}
+
+/// The same, but a port alone is that of all addresses of both IP versions.
+pub(crate) fn listen_both(text: &str) -> Result<SocketAddr, String> {
+    listen_or(text, Ipv6Addr::UNSPECIFIED.into())
+}
+
+fn listen_or(text: &str, all: IpAddr) -> Result<SocketAddr, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let addr = if let Ok(addr) = text.parse::<SocketAddr>() {
         addr
@@ -26,7 +35,7 @@ pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
         SocketAddr::new(ip, 0)
     } else if let Some(port) = text.strip_prefix(':') {
         let port = port.parse().map_err(|_| format!("{port:?} is no port"))?;
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+        SocketAddr::new(all, port)
     } else {
         return Err("write a numeric address, ADDRESS:PORT, or :PORT".to_owned());
     };
@@ -168,6 +177,10 @@ mod tests {
         assert_eq!(read("127.0.0.1"), Ok("127.0.0.1:0".to_owned()));
         assert_eq!(read("127.0.0.1:7"), Ok("127.0.0.1:7".to_owned()));
         assert_eq!(read(":7"), Ok("0.0.0.0:7".to_owned()));
+        assert_eq!(
+            listen_both(":7").map(|addr| addr.to_string()),
+            Ok("[::]:7".to_owned())
+        );
         assert_eq!(read("::1"), Ok("[::1]:0".to_owned()));
         assert_eq!(read("[::1]"), Ok("[::1]:0".to_owned()));
         assert_eq!(read("[::1]:7"), Ok("[::1]:7".to_owned()));

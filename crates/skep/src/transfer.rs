@@ -34,8 +34,9 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// The options of a transfer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Listen here for peers: an address, or an address and a port [default: any port].
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = options::listen, default_value = "0.0.0.0",
+    /// Listen here for peers: an address, an address and a port, or :PORT [default: all addresses, IPv4 and
+    /// IPv6, and any port].
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = options::listen_both, default_value = "::",
           hide_default_value = true)]
     listen: SocketAddr,
     /// Connect to this peer, too; may be used several times.

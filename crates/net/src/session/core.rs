@@ -142,7 +142,8 @@ impl Shared {
             return;
         };
         // A socket for both families shows IPv4 peers as mapped addresses; they are one endpoint.
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let (local, remote) = (canonical(local), canonical(remote));
         let _ = stream.set_nodelay(true);
         let taken = self.turn(|core, now| {
             let peer = core.torrent.handle_incoming(remote, now)?;

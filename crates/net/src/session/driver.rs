@@ -5,7 +5,7 @@
 //! ```
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -46,9 +46,6 @@ use crate::{
     rate::Bucket,
 };
 
-/// How many connections may wait to be accepted: also while the content is being checked.
-const BACKLOG: i32 = 256;
-
 /// How often counts are refreshed and conditions looked at.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -79,21 +76,6 @@ const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long the end waits for pieces that are being written.
 const WRITING_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Binds the listening socket.
-pub(super) fn listen(ip: IpAddr, port: u16) -> Result<TcpListener, SessionError> {
-    let addr = SocketAddr::new(ip, port);
-    let open = || {
-        let domain = socket2::Domain::for_address(addr);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
-    open().map_err(|source| SessionError::Listen { addr, source })
-}
 
 /// Runs the session to its end on the calling thread.
 pub(super) fn run(

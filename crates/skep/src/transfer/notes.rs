@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
+    net::{Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
 };
 
@@ -128,6 +128,9 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
         None => format!("connection {}", peer.0),
     };
     match what {
+        What::Listening { addr } if addr.ip() == Ipv6Addr::UNSPECIFIED => {
+            format!("listening on {addr}, for IPv4 and IPv6")
+        }
         What::Listening { addr } => format!("listening on {addr}"),
         What::Checked {
             pieces_held,

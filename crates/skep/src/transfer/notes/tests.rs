@@ -55,6 +55,12 @@ fn everything() -> Vec<(What, &'static str)> {
             What::Listening { addr: remote() },
             "listening on 192.0.2.1:6881",
         ),
+        (
+            What::Listening {
+                addr: "[::]:6881".parse().expect("an address"),
+            },
+            "listening on [::]:6881, for IPv4 and IPv6",
+        ),
         (checked(false), "2 of 9 pieces are here, each checked"),
         (
             checked(true),
@@ -189,8 +195,12 @@ fn without_verbose_only_trouble_and_the_address_are_said_and_with_quiet_only_tro
         "not moved: done/album is there already",
     ];
     assert_eq!(said(true), trouble);
-    assert_eq!(said(false)[0], "listening on 192.0.2.1:6881");
-    assert_eq!(said(false)[1..], trouble);
+    let addresses = [
+        "listening on 192.0.2.1:6881",
+        "listening on [::]:6881, for IPv4 and IPv6",
+    ];
+    assert_eq!(said(false)[..2], addresses);
+    assert_eq!(said(false)[2..], trouble);
 }
 
 /// There are thousands of them a second.
