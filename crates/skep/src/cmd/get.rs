@@ -15,6 +15,9 @@ use crate::{
 /// What is there already is checked and kept; what was fetched is never fetched again, also after a
 /// crash. Ends when everything is there, unless it is told to go on sharing.
 ///
+/// Trackers are asked as BEP 12 says: tier after tier, in a tier in an order that is drawn, until one
+/// answers. The others are asked only where that one fails, so not every tracker hears of us.
+///
 /// For example: skep get debian.torrent --out downloads --seed-ratio 1.5
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

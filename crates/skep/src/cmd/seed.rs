@@ -11,7 +11,11 @@ use crate::{
 
 /// Share the content of a torrent until interrupted
 ///
-/// The content is checked first and never changed. Pieces that are missing or wrong are not offered.
+/// The content is checked first and never changed. Pieces that are missing or wrong are not offered; where
+/// none is there, that is an error.
+///
+/// Trackers are asked as BEP 12 says: tier after tier, in a tier in an order that is drawn, until one
+/// answers. The others are asked only where that one fails, so not every tracker hears of us.
 ///
 /// For example: skep seed album.torrent album --upload-limit 2MiB
 #[derive(Debug, clap::Args)]
