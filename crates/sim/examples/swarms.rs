@@ -91,6 +91,7 @@ fn main() -> ExitCode {
         sum.happenings as f64 / secs
     );
     println!("accusations of liars     {}", sum.accusations);
+    println!("blocks fetched again     {}", sum.refetched);
     println!("most waited for a peer   {} bytes", sum.waiting_bytes_max);
     println!(
         "peak memory a peer       {:.1} KiB, all of the simulation counted",

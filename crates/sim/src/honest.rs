@@ -19,7 +19,7 @@ use skep_proto::{
 use skep_wire::{
     Bitfield, Block, Moment, PeerId, PieceIndex, PieceSizes,
     peer::{HashRequest, piece_header},
-    piece::BLOCK_LEN,
+    piece::{BLOCK_LEN, blocks_of},
 };
 
 use crate::{
@@ -93,6 +93,7 @@ struct Desk {
     events: Vec<(Moment, Event)>,
     accusations: Vec<Accusation>,
     wrong: Vec<PieceIndex>,
+    refetched: u64,
     sent: u64,
     waiting_bytes_max: u64,
 }
@@ -146,6 +147,7 @@ impl Honest {
             events: Vec::new(),
             accusations: Vec::new(),
             wrong: Vec::new(),
+            refetched: 0,
             sent: 0,
             waiting_bytes_max: 0,
         };
@@ -171,7 +173,13 @@ impl Honest {
         &self.desk.accusations
     }
 
-    /// The pieces whose hash agreed although their bytes are not those of the content.
+    /// How many blocks it fetched again because they alone were wrong in their pieces (BEP 52).
+    pub fn refetched(&self) -> u64 {
+        self.desk.refetched
+    }
+
+    /// The pieces whose hash agreed although their bytes are not those of the content, or of which a right
+    /// block was fetched again, or a wrong one was not.
     pub fn wrong_pieces(&self) -> &[PieceIndex] {
         &self.desk.wrong
     }
@@ -410,6 +418,23 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// The blocks that are fetched again must be the wrong ones of the piece, and all of them.
+    fn note_refetch(&mut self, piece: PieceIndex, blocks: &[Block]) {
+        self.refetched += blocks.len() as u64;
+        let buffer = self.buffers.get(&piece);
+        let is_right = |block: &Block| {
+            let part = block.begin as usize..(block.begin + block.len) as usize;
+            let came = buffer.and_then(|buffer| buffer.get(part));
+            came == Some(self.content.block(*block).bytes())
+        };
+        let mut all = blocks_of(piece, self.sizes.size(piece));
+        if all.any(|block| is_right(&block) == blocks.contains(&block)) {
+            self.wrong.push(piece);
+        }
+    }
+}
+
 impl Hands<'_> {
     fn flush(&mut self) {
         for (peer, bytes) in std::mem::take(&mut self.desk.outboxes) {
@@ -501,7 +526,7 @@ impl TorrentWorld for Hands<'_> {
                 self.net
                     .timer(self.desk.host, self.net.now() + takes, u64::from(piece.0));
             }
-            Action::Refetch { .. } => {}
+            Action::Refetch { piece, blocks } => self.desk.note_refetch(piece, &blocks),
             Action::HashesWanted { peer, request } => {
                 self.tell_hashes(torrent, peer, request);
             }

@@ -8,7 +8,7 @@ use skep_wire::{Moment, piece::BLOCK_LEN};
 
 /// How many seeds each half of the ordinary test runs. `SKEP_SIM_SEEDS` asks for more or fewer; the long
 /// form of all this is `cargo xtask sim`.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 10;
 
 /// A hundred honest peers that come and go, one seeder, and six hostile ones of kinds that change
 /// from seed to seed: everyone completes, with every piece checked, nobody honest is banned, whoever

@@ -64,7 +64,8 @@ fn the_judge_finds_what_is_planted() {
     assert!(matches!(kept, Err(Fault::Keeps { count: 6, .. })));
 }
 
-/// Without a seeder nobody completes, and that is said.
+/// Without a seeder, and without the hostile peers of whom some serve what is right, nobody completes, and
+/// that is said.
 #[test]
 fn who_is_starved_is_found() {
     let mut trial = Trial::new(1, 20..=20);
@@ -72,7 +73,9 @@ fn who_is_starved_is_found() {
     let complete = swarm.honest().filter(|peer| peer.torrent().is_complete());
     let seeders: Vec<HostId> = complete.map(|peer| peer.host()).collect();
     assert!(!seeders.is_empty());
-    seeders.into_iter().for_each(|host| swarm.net.crash(host));
+    let hostile: Vec<HostId> = swarm.hostile().map(|peer| peer.host()).collect();
+    let all = seeders.into_iter().chain(hostile);
+    all.for_each(|host| swarm.net.crash(host));
     let failure = trial.run().expect_err("nobody has anything");
     assert!(matches!(failure.fault, Fault::Incomplete { ref peers } if peers.len() > 5));
 }
