@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interoperation with clients that we did not write, on loopback addresses.
 
-  run.py [--long] [CASE...]   CASE: CLIENT-from-skep, skep-from-CLIENT, either with -v2 or -hybrid, bad-block-v2, bad-block-hybrid, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe, dissect, torrents; none: all of them, those of the clients
+  run.py [--long] [CASE...]   CASE: CLIENT-from-skep, skep-from-CLIENT, either with -v2 or -hybrid, bad-block-v2, bad-block-hybrid, tracker-http, tracker-udp, tracker-http-ipv6, tracker-udp-ipv6, observe (-v2, -hybrid), dissect, torrents; none: all of them, those of the clients
                               rtorrent, deluge, rqbit and webtorrent with --long only
 Needs what bench/peers/install.sh installs (with --long: install.sh long), and target/release/skep (or SKEP=PATH). Every case starts its own skep tracker, HTTP
 and UDP, and its own peers on addresses of their own; files and logs stay in WORK (default: a new temporary folder) when it fails.
@@ -249,15 +249,17 @@ def scrape(url, raw):
     return tuple(int(re.search(rb"%d:%si(\d+)e" % (len(k), k), body)[1]) for k in (b"complete", b"downloaded", b"incomplete"))
 
 
-def observe():
-    """The observer watches a swarm of foreign clients only; libtorrent's own alerts are the answer key, both ways."""
-    t, http, udp = tracker(); src = content("src", 6 * 1024 * 1024); torrent = torrent_of(src, http, udp)
+def observe(kind="v1"):
+    """The observer watches a swarm of foreign clients only; libtorrent's own alerts are the answer key, both ways. Of a hybrid it watches
+    both swarms, and what is of version 2 is verified by its trees."""
+    t, http, udp = tracker(); src = content("src", 6 * 1024 * 1024); torrent = torrent_of(src, http, udp, kind=kind)
+    others = CLIENTS[1:] if kind == "v1" else [name for name, k in KINDS if k == kind and name != "libtorrent"]
     base = WORK / f"{case_number}"; watched = base / "watched"
     keyed = f"{ip(9)}:{port()}"; alerts = base / "alerts.jsonl"
     key = Daemon([PY, str(HERE / "answer_key.py"), "--save", str(src.parent), "--listen", keyed, "--torrent", str(torrent)],
                  log=alerts, stdin=subprocess.PIPE, stderr=open(base / "alerts.err", "wb"))
     seeds = {}
-    for n, name in enumerate(CLIENTS[1:]):
+    for n, name in enumerate(others):
         copy = base / name; shutil.copytree(src, copy / "src")
         seeds[name] = clients.REG[name]("seed", torrent, copy, ip(10 + n), port(), f"-{case_number}")
     o = None
@@ -295,7 +297,13 @@ def observe():
     for name, s in seeds.items():
         need(f"{s.ip}:{s.port}" in verified, f"{name} seeds and is not verified: {sorted(verified)}", o)
     need(keyed in verified, "libtorrent seeds and is not verified", o)
-    return f"{len(ours)} blocks agree both ways, {len(verified)} endpoints verified"
+    swarms = {"v1": [("sha1",)], "v2": [("root",)], "hybrid": [("sha1", "root"), ("root",)]}[kind]
+    swarm_of = {r["conn"]: r["target"] for r in records if r["kind"] == "joined"}
+    for n, digests in enumerate(swarms):
+        found = [r for r in records if r["kind"] == "verified" and swarm_of[r["conn"]] == n and ends[r["conn"]][1] == keyed]
+        need(found, f"libtorrent is not verified in swarm {n}", o)
+        need(all({"sha1", "root"} & r.keys() == set(digests) for r in found), f"verified in swarm {n} not by {' and '.join(digests)}: {found[0]}", o)
+    return f"{len(ours)} blocks agree both ways, {len(verified)} endpoints verified" + (" in both swarms" if len(swarms) == 2 else "")
 
 
 def dissect():
@@ -329,7 +337,7 @@ CASES = {**{f"{c}-from-skep": (lambda c=c: client_from_skep(c)) for c in CLIENTS
          "tracker-udp": lambda: tracker_for("udp"),
          "tracker-http-ipv6": lambda: tracker_ipv6("http"), "tracker-udp-ipv6": lambda: tracker_ipv6("udp"),
          "bad-block-v2": lambda: bad_block("v2"), "bad-block-hybrid": lambda: bad_block("hybrid"),
-         "observe": observe, "dissect": dissect,
+         "observe": observe, "dissect": dissect, "observe-v2": lambda: observe("v2"), "observe-hybrid": lambda: observe("hybrid"),
          "torrents": torrent_files,
          **{f"{c}-from-skep-{k}": (lambda c=c, k=k: client_from_skep(c, k)) for c, k in KINDS},
          **{f"skep-from-{c}-{k}": (lambda c=c, k=k: skep_from_client(c, k)) for c, k in KINDS}}

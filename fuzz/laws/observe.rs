@@ -63,7 +63,9 @@ fn target() -> Target {
     let torrent = torrent();
     let metainfo = Metainfo::from_bytes(&torrent).expect("a torrent");
     Target {
+        place: 0,
         torrent: skep_hash::sha256(&torrent),
+        info_hash: metainfo.info_hash,
         metainfo,
     }
 }

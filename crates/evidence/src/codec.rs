@@ -7,7 +7,7 @@ use std::{
 
 use skep_hash::{Sha1Digest, Sha256Digest};
 use skep_wire::{
-    Block, InfoHash, Moment, PeerId, PieceIndex,
+    Block, InfoHash, InfoHashV2, Moment, PeerId, PieceIndex,
     bencode::{self, DecodeError, Dict, Item, Limits, Node, Value},
     peer::Reserved,
 };
@@ -265,7 +265,7 @@ macro_rules! arrays {
     )*};
 }
 
-arrays!(Sha1Digest Sha256Digest InfoHash PeerId Reserved);
+arrays!(Sha1Digest Sha256Digest InfoHash InfoHashV2 PeerId Reserved);
 
 impl Field for Vec<Sha256Digest> {
     fn put(&self, tag: &'static str, dict: &mut Dict) {

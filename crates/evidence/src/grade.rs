@@ -6,7 +6,7 @@
 //! for a [`Verified`], and nobody who merely heard a claim can call it.
 //!
 //! ```text
-//! Reached --handshake--> Joined --set or have--> Claimed --payload--> Delivered --SHA-1--> Verified
+//! Reached --handshake--> Joined --set or have--> Claimed --payload--> Delivered --hashes--> Verified
 //!                                                                          all pieces: Whole
 //! ```
 //!
@@ -22,6 +22,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use skep_hash::Sha1Digest;
 use skep_wire::{
     Bitfield, Block, Checked, InfoHash, Moment, NotChecked, PeerId, PieceIndex, Said,
+    metainfo::{PieceDigests, PieceHashes},
     peer::{HANDSHAKE_LEN, Handshake, Reserved},
 };
 
@@ -371,13 +372,13 @@ impl Delivered {
     }
 }
 
-/// A whole piece, all of whose blocks it sent on one connection, hashes to the torrent, and not by a collision
-/// attack on SHA-1.
+/// A whole piece, all of whose blocks it sent on one connection, hashes to the torrent: to its SHA-1, and not by
+/// a collision attack (version 1), to its root in the piece layers (version 2), in a hybrid to both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verified {
     delivered: Delivered,
     piece: Checked<PieceIndex>,
-    sha1: Sha1Digest,
+    digests: PieceDigests,
 }
 
 /// Why blocks do not make a [`Verified`].
@@ -405,9 +406,9 @@ pub enum NotVerified {
     #[error("bytes of the piece hash to {got}, the torrent has {expected}")]
     Digest {
         /// What they hash to.
-        got: Sha1Digest,
+        got: PieceDigests,
         /// What the torrent has.
-        expected: Sha1Digest,
+        expected: PieceDigests,
     },
     /// The bytes hash to the torrent, and so do others that were made together with them.
     #[error("bytes of the piece hash to {sha1} and bear the marks of a SHA-1 collision attack")]
@@ -423,11 +424,12 @@ impl Verified {
     /// # Errors
     ///
     /// [`NotVerified`] unless the blocks are of one piece on one connection, cover `bytes` exactly,
-    /// and the digest is `expected` without a collision attack.
+    /// and every digest that the torrent has of the piece is theirs, without a collision attack where SHA-1
+    /// speaks alone.
     pub fn check(
         blocks: &[Delivered],
         bytes: &[u8],
-        expected: Sha1Digest,
+        expected: &PieceHashes,
     ) -> Result<Self, NotVerified> {
         let last = *blocks.last().ok_or(NotVerified::NoBlock)?;
         let (conn, piece) = (last.claimed.joined.reached.conn, last.block.piece);
@@ -461,9 +463,14 @@ impl Verified {
         Self::hash(last, bytes, expected)
     }
 
-    fn hash(delivered: Delivered, bytes: &[u8], expected: Sha1Digest) -> Result<Self, NotVerified> {
+    fn hash(
+        delivered: Delivered,
+        bytes: &[u8],
+        expected: &PieceHashes,
+    ) -> Result<Self, NotVerified> {
+        let digests = expected.digests();
         let piece =
-            Checked::sha1(delivered.block.piece, bytes, expected).map_err(|why| match why {
+            Checked::piece(delivered.block.piece, bytes, expected).map_err(|why| match why {
                 NotChecked::Digest { got, expected } => NotVerified::Digest { got, expected },
                 NotChecked::Attack(attack) => NotVerified::Attack {
                     sha1: attack.digest,
@@ -472,7 +479,7 @@ impl Verified {
         Ok(Self {
             delivered,
             piece,
-            sha1: expected,
+            digests,
         })
     }
 
@@ -486,9 +493,9 @@ impl Verified {
         self.piece
     }
 
-    /// Its digest, which is the torrent's.
-    pub fn sha1(&self) -> Sha1Digest {
-        self.sha1
+    /// Its digests, which are the torrent's.
+    pub fn digests(&self) -> PieceDigests {
+        self.digests
     }
 }
 

@@ -11,7 +11,7 @@ pub mod fields;
 use std::net::{IpAddr, SocketAddr};
 
 use skep_hash::{Sha1Digest, Sha256Digest};
-use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
+use skep_wire::{Block, InfoHash, InfoHashV2, Moment, PeerId, PieceIndex, peer::Reserved};
 
 pub use codec::RecordError;
 
@@ -112,8 +112,12 @@ pub enum Body {
     Target {
         /// Its place in the list.
         target: TargetIndex,
-        /// Info-hash.
+        /// The info-hash by which the swarm is known on the wire: that of version 1, or the truncated one of
+        /// version 2.
         info_hash: InfoHash,
+        /// The torrent's info-hash of version 2, which a torrent of version 1 alone has not. The swarm is that
+        /// of version 2 if `info_hash` is its beginning, else that of version 1 of a hybrid.
+        info_hash_v2: Option<InfoHashV2>,
         /// SHA-256 of the torrent file.
         torrent: Sha256Digest,
         /// Name in the torrent.
@@ -332,8 +336,10 @@ pub enum Body {
         conn: ConnId,
         /// The piece.
         piece: PieceIndex,
-        /// Its digest, which is the torrent's.
-        sha1: Sha1Digest,
+        /// Its SHA-1, which is the torrent's; `None` in version 2 alone.
+        sha1: Option<Sha1Digest>,
+        /// Its Merkle root, which is the torrent's; `None` in version 1 alone.
+        root: Option<Sha256Digest>,
     },
     /// All blocks of a piece came on this connection and do not hash to the torrent, or only by an attack.
     Refuted {
@@ -341,10 +347,14 @@ pub enum Body {
         conn: ConnId,
         /// The piece.
         piece: PieceIndex,
-        /// The torrent's digest.
-        expected: Sha1Digest,
-        /// The digest of what came.
-        got: Sha1Digest,
+        /// The torrent's SHA-1; `None` in version 2 alone.
+        expected: Option<Sha1Digest>,
+        /// The SHA-1 of what came.
+        got: Option<Sha1Digest>,
+        /// The torrent's Merkle root; `None` in version 1 alone.
+        expected_root: Option<Sha256Digest>,
+        /// The Merkle root of what came.
+        got_root: Option<Sha256Digest>,
         /// The attack by which it is the torrent's; `None` if it is another.
         attack: Option<Attack>,
     },

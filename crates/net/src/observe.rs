@@ -64,7 +64,7 @@ pub struct ObserveOptions {
 /// The plan's numbers, as [`skep_observe::Config`] holds them.
 #[derive(Debug, Clone)]
 pub struct ObservePlan {
-    /// Endpoints that the operator names (target index, endpoint).
+    /// Endpoints that the operator names (the torrent's place in the list, endpoint).
     pub endpoints: Vec<(u32, SocketAddr)>,
     /// Pieces asked of a willing peer in one visit.
     pub pieces_per_visit: u32,
@@ -324,22 +324,19 @@ fn targets(torrents: &[Vec<u8>]) -> Result<Vec<Target>, ObserveError> {
     }
     let mut targets: Vec<Target> = Vec::new();
     for (number, bytes) in torrents.iter().enumerate() {
-        let metainfo = Metainfo::from_bytes(bytes)
-            .and_then(|metainfo| metainfo.check_v1().map(|()| metainfo))
-            .map_err(|error| ObserveError::Torrent { number, error })?;
-        let info_hash = metainfo.info_hash;
-        let same = |target: &Target| target.metainfo.info_hash == info_hash;
-        if let Some(first) = targets.iter().position(same) {
-            return Err(ObserveError::SameTarget {
-                first,
-                second: number,
-                info_hash,
-            });
+        let metainfo =
+            Metainfo::from_bytes(bytes).map_err(|error| ObserveError::Torrent { number, error })?;
+        for target in Target::all(number as u32, skep_hash::sha256(bytes), &metainfo) {
+            let info_hash = target.info_hash;
+            if let Some(same) = targets.iter().find(|other| other.info_hash == info_hash) {
+                return Err(ObserveError::SameTarget {
+                    first: same.place as usize,
+                    second: number,
+                    info_hash,
+                });
+            }
+            targets.push(target);
         }
-        targets.push(Target {
-            torrent: skep_hash::sha256(bytes),
-            metainfo,
-        });
     }
     Ok(targets)
 }

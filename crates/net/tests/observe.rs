@@ -353,15 +353,13 @@ fn replayed(folder: &Path, run: u32) -> Vec<Record> {
     };
     let config = Config::decode(&reader.blob(config).expect("kept")).expect("ours");
     assert_eq!(config.run, run);
-    let target = |digest| {
+    let swarms = |(digest, place)| {
         let bytes = reader.blob(digest).expect("kept");
         let metainfo = Metainfo::from_bytes(&bytes).expect("a torrent");
-        Target {
-            torrent: skep_hash::sha256(&bytes),
-            metainfo,
-        }
+        Target::all(place, skep_hash::sha256(&bytes), &metainfo)
     };
-    let mut replay = Replay::new(config, targets.iter().map(target).collect());
+    let swarms = targets.iter().zip(0..).flat_map(swarms).collect();
+    let mut replay = Replay::new(config, swarms);
     let journal = reader.journal(run).expect("readable");
     let capture = std::fs::read(folder.join(ObservationReader::capture_path(run))).expect("there");
     let mut again = Vec::new();

@@ -8,7 +8,7 @@
 //! bind            address bytes (4 or 16)
 //! connect ms      integer
 //! conns max       integer
-//! endpoints       list of [target index, address bytes (4 or 16), port]
+//! endpoints       list of [torrent's place, address bytes (4 or 16), port]
 //! format          "skep observe configuration"
 //! listen port     integer
 //! pieces a visit  integer
@@ -68,6 +68,8 @@ piece), begun one after the other, a few at once, each whole and on this one con
 endpoint unchokes us or allows a piece. A piece is drawn among those that it claims and now offers and that it has not \
 delivered verified in this run (among all that it offers if there is no other), by SplitMix64 whose state \
 comes from SHA-256 of \"skep piece\", the seed, the info-hash, the endpoint and the number of the visit. \
+A torrent of two versions is two swarms, each watched under its info-hash for itself; but an endpoint that is \
+known in both is visited in one at a time, in the other as soon as that visit ends. \
 Our peer id comes from SHA-256 of \"skep peer id\", the seed, the info-hash and the endpoint. \
 The clock is sampled every 10 seconds, and what came of a connect is written down when its 'connect ms' are \
 over: both before anything that comes later. All else is done at the first entry of the journal at which it \
@@ -88,7 +90,8 @@ pub struct Config {
     pub listen_port: u16,
     /// From this the peer ids and every random choice are derived; drawn before the run.
     pub seed: [u8; 32],
-    /// Endpoints that the operator names (target index, endpoint).
+    /// Endpoints that the operator names (the torrent's place in the list, endpoint), each for every swarm of
+    /// the torrent.
     pub endpoints: Vec<(u32, SocketAddr)>,
     /// Pieces asked of a willing peer in one visit.
     pub pieces_per_visit: u32,

@@ -58,7 +58,7 @@ pub(crate) struct DeskConn {
 impl Desk {
     /// The trackers of a swarm, each URL once.
     pub(crate) fn all(swarm: &Swarm, place: usize, config: &Config, us: &Identity) -> Vec<Self> {
-        let metainfo = &swarm.target.metainfo;
+        let (metainfo, info_hash) = (&swarm.target.metainfo, swarm.target.info_hash);
         let mut urls: Vec<&String> = Vec::new();
         for url in metainfo.tiers.iter().flatten() {
             if !urls.contains(&url) && urls.len() < TRACKERS_PER_TARGET_MAX {
@@ -68,8 +68,8 @@ impl Desk {
         urls.into_iter()
             .enumerate()
             .map(|(number, url)| {
-                let mut rng = us.tracker_rng(metainfo.info_hash, url);
-                let id = us.tracker_id(metainfo.info_hash, url);
+                let mut rng = us.tracker_rng(info_hash, url);
+                let id = us.tracker_id(info_hash, url);
                 let announcer = AnnouncerConfig {
                     key: rng.next_u64() as u32,
                     num_want: Some(PEERS_WANTED),
@@ -78,11 +78,11 @@ impl Desk {
                     addr_choice: AddrChoice::FirstThatAnswers,
                     announce_every: Some(Duration::from_secs(config.announce_secs.into())),
                     retry_after: Duration::from_secs(TRACKER_RETRY_SECS),
-                    ..AnnouncerConfig::new(metainfo.info_hash, id, config.listen_port)
+                    ..AnnouncerConfig::new(info_hash, id, config.listen_port)
                 };
                 let mut announcer = Announcer::new(announcer, &[vec![url.clone()]], rng);
                 announcer.set_transfer(Transfer {
-                    left: metainfo.info.size_bytes.max(1),
+                    left: metainfo.info.payload_bytes().max(1),
                     ..Transfer::default()
                 });
                 let number = number as u32;

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use skep_evidence::grade::{Claimed, Delivered, NotDelivered, NotVerified, Verified};
-use skep_hash::Sha1Digest;
 use skep_wire::{
     Block, PieceIndex,
+    metainfo::PieceHashes,
     piece::{BLOCK_LEN, blocks_of},
 };
 
@@ -110,7 +110,7 @@ impl Fetch {
     }
 
     /// The verdict on the whole piece.
-    pub(crate) fn check(&self, expected: Sha1Digest) -> Result<Verified, NotVerified> {
+    pub(crate) fn check(&self, expected: &PieceHashes) -> Result<Verified, NotVerified> {
         Verified::check(&self.delivered, &self.bytes, expected)
     }
 

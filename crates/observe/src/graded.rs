@@ -75,7 +75,8 @@ pub(crate) fn verified(grade: &Verified) -> Body {
     Body::Verified {
         conn: grade.delivered().claimed().joined().reached().conn(),
         piece: *grade.piece().get(),
-        sha1: grade.sha1(),
+        sha1: grade.digests().sha1,
+        root: grade.digests().root,
     }
 }
 

@@ -65,7 +65,10 @@ mod timers;
 mod visit;
 
 use skep_hash::Sha256Digest;
-use skep_wire::metainfo::Metainfo;
+use skep_wire::{
+    InfoHash, InfoHashV2, PieceIndex, PieceSizes,
+    metainfo::{Metainfo, PieceHashes},
+};
 
 pub use action::Action;
 pub use allowance::{
@@ -91,13 +94,68 @@ pub use talk::{
 };
 pub use visit::{LINGER_SECS_MAX, PIECE_PAUSE_SECS_MAX};
 
-/// A swarm to watch.
+/// A swarm to watch: a torrent under one of its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// The torrent's place in the run's list, from 0.
+    pub place: u32,
     /// SHA-256 of the torrent file's bytes.
     pub torrent: Sha256Digest,
     /// The torrent.
     pub metainfo: Metainfo,
+    /// By which info-hash the swarm is known on the wire.
+    pub info_hash: InfoHash,
+}
+
+impl Target {
+    /// Every swarm of a torrent: one, or of a hybrid that of version 1 and then that of version 2, each with
+    /// its own trackers' answers and endpoints. `place` is the torrent's in the run's list, from 0;
+    /// `torrent` the SHA-256 of its file.
+    pub fn all(place: u32, torrent: Sha256Digest, metainfo: &Metainfo) -> Vec<Self> {
+        let target = |info_hash| Self {
+            place,
+            torrent,
+            metainfo: metainfo.clone(),
+            info_hash,
+        };
+        metainfo.info_hashes().map(target).collect()
+    }
+
+    /// Whether it is the swarm of version 2, in which a piece ends with its file.
+    pub fn is_v2(&self) -> bool {
+        let v2 = self.metainfo.info_hash_v2.map(InfoHashV2::truncated);
+        v2 == Some(self.info_hash)
+    }
+
+    /// How long the pieces are that are asked for in the swarm. Of a hybrid's padding, which version 1 knows as
+    /// part of the content and version 2 does not know, only the former has any.
+    pub fn piece_sizes(&self) -> PieceSizes {
+        match self.is_v2() {
+            true => self.metainfo.info.payload_sizes(),
+            false => self.metainfo.info.piece_sizes(),
+        }
+    }
+
+    /// The length of one of them in bytes; 0 for an index outside the torrent.
+    pub fn piece_size(&self, piece: PieceIndex) -> u32 {
+        match self.is_v2() {
+            true => self
+                .metainfo
+                .info
+                .piece_v2(piece)
+                .map_or(0, |piece| piece.len),
+            false => self.metainfo.info.piece_size(piece),
+        }
+    }
+
+    /// By what a piece that came in the swarm is judged: in version 2 by its root in the piece layers; in
+    /// version 1 by its SHA-1, and in the swarm of version 1 of a hybrid by both.
+    pub fn piece_hashes(&self, piece: PieceIndex) -> Option<PieceHashes> {
+        match self.is_v2() {
+            true => self.metainfo.info.piece_v2(piece).map(PieceHashes::from),
+            false => self.metainfo.info.piece_hashes(piece),
+        }
+    }
 }
 
 /// What does not change while an entry is handled, but by the observer itself.

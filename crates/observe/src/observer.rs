@@ -100,8 +100,8 @@ impl std::fmt::Debug for Observer {
 }
 
 impl Observer {
-    /// Starts a run. `targets` are in the order that `RunStarted` commits to. Endpoints that the
-    /// configuration names for a target that is not there are passed over.
+    /// Starts a run. `targets` are those of [`Target::all`] for each torrent, in the order that `RunStarted`
+    /// commits to. Endpoints that the configuration names for a torrent that is not there are passed over.
     pub fn new(config: Config, targets: Vec<Target>) -> Self {
         let identity = Identity::new(config.seed);
         let swarms: Vec<Swarm> = targets
@@ -358,26 +358,26 @@ impl Observer {
             let info = &swarm.target.metainfo.info;
             self.notes.write(Body::Target {
                 target: swarm.index,
-                info_hash: swarm.target.metainfo.info_hash,
+                info_hash: swarm.target.info_hash,
+                info_hash_v2: swarm.target.metainfo.info_hash_v2,
                 torrent: swarm.target.torrent,
                 name: info.name.clone(),
-                size_bytes: info.size_bytes,
+                size_bytes: info.payload_bytes(),
                 piece_len: info.piece_len,
                 piece_count: info.piece_count(),
             });
         }
-        for (target, endpoint) in self.world.config.endpoints.clone() {
-            let (namer, by, source) = (Namer::Operator, NamedBy::Operator, None);
-            if (target as usize) < self.world.swarms.len() {
-                self.heard.push((
-                    target as usize,
-                    Naming {
+        for &(place, endpoint) in &self.world.config.endpoints {
+            for (swarm, known) in self.world.swarms.iter().enumerate() {
+                if known.target.place == place {
+                    let naming = Naming {
                         endpoint,
-                        namer,
-                        by,
-                        source,
-                    },
-                ));
+                        namer: Namer::Operator,
+                        by: NamedBy::Operator,
+                        source: None,
+                    };
+                    self.heard.push((swarm, naming));
+                }
             }
         }
         self.take_heard();

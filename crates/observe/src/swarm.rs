@@ -79,6 +79,8 @@ pub(crate) struct Endpoint {
     pub(crate) order: u64,
     /// The connection that stands or is being made.
     pub(crate) conn: Option<ConnId>,
+    /// Whether its turn came while it was visited in the other swarm of a hybrid: it is when that visit ends.
+    pub(crate) held_back: bool,
     /// Whether a visit to it had a handshake.
     pub(crate) joined: bool,
     /// Visits in a row that ended without a handshake.

@@ -65,19 +65,21 @@ impl Talk {
     /// Begins to speak on a connection that stands.
     pub(crate) fn new(swarm: usize, reached: Reached, memory: &mut Memory, env: &Env<'_>) -> Self {
         let world = env.world;
-        let info = &world.swarms[swarm].target.metainfo.info;
-        let info_hash = world.swarms[swarm].target.metainfo.info_hash;
+        let target = &world.swarms[swarm].target;
+        let (info_hash, pieces) = (target.info_hash, target.metainfo.info.piece_count());
         let ours = Handshake {
             reserved: Reserved::OURS,
             info_hash,
             peer_id: world.identity.peer_id(info_hash, reached.endpoint()),
         };
         let config = PeerConfig {
+            // Of a hybrid's two swarms the connection is about this one, and of hashes it speaks in neither:
+            // the torrent file has those of every piece.
             info_hashes: info_hash.into(),
             info_hash,
             peer_id: ours.peer_id,
             reserved: ours.reserved,
-            sizes: info.piece_sizes(),
+            sizes: target.piece_sizes(),
             ext: Some(ExtHandshake {
                 ids: vec![(UT_PEX.to_vec(), PEX_ID)],
                 client: Some(CLIENT.into()),
@@ -86,7 +88,7 @@ impl Talk {
                 ..ExtHandshake::default()
             }),
             outgoing: !reached.incoming(),
-            have: Some(Bitfield::empty(info.piece_count())),
+            have: Some(Bitfield::empty(pieces)),
         };
         let book = Book {
             swarm,

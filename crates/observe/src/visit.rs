@@ -324,6 +324,6 @@ fn swarm_named_by(bytes: &[u8], env: &Env<'_>) -> Option<usize> {
     }
     let hash = bytes.get(INFO_HASH_END - 20..INFO_HASH_END)?;
     let hash = InfoHash(hash.try_into().expect("20 bytes were taken"));
-    let named = |swarm: &crate::swarm::Swarm| swarm.target.metainfo.info_hash == hash;
+    let named = |swarm: &crate::swarm::Swarm| swarm.target.info_hash == hash;
     Some(env.world.swarms.iter().position(named).unwrap_or(0))
 }

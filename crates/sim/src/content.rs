@@ -164,6 +164,11 @@ impl Content {
         self.metainfo.info.piece_count()
     }
 
+    /// The piece space: the files, and zeroes where there are gaps and padding.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Length of a piece in bytes.
     pub fn piece_size(&self, piece: PieceIndex) -> u32 {
         self.metainfo.info.piece_size(piece)

@@ -70,7 +70,7 @@ impl Watcher {
         };
         tune(&mut config);
         let (torrent, metainfo) = (sha256(&content.torrent), content.metainfo.clone());
-        let targets = vec![Target { torrent, metainfo }];
+        let targets = Target::all(0, torrent, &metainfo);
         net.timer(host, until, STOP);
         Self {
             host,

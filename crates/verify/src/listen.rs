@@ -15,11 +15,11 @@ use skep_evidence::{
     journal::{ConnId, Entry, Input},
     record::{Attack, Body, ClaimKind, Record, Source},
 };
-use skep_hash::{Sha1Digest, sha256};
+use skep_hash::sha256;
 use skep_observe::Target;
 use skep_wire::{
     Bitfield, Block, Checked, InfoHash, NotChecked, PieceIndex, Said,
-    metainfo::Metainfo,
+    metainfo::{PieceDigests, PieceHashes},
     peer::{Handshake, PIECE_HEADER_LEN},
 };
 
@@ -54,7 +54,7 @@ pub struct Counts {
 pub struct Listener<'a> {
     files: &'a dyn Files,
     capture: String,
-    torrents: BTreeMap<InfoHash, Metainfo>,
+    torrents: BTreeMap<InfoHash, Target>,
     streams: Streams,
     conns: BTreeMap<ConnId, Conn>,
     attempts: BTreeMap<ConnId, u64>,
@@ -86,7 +86,7 @@ struct Conn {
 impl<'a> Listener<'a> {
     /// Begins before the first entry; `capture` is the path of the run's capture.
     pub fn new(files: &'a dyn Files, capture: String, targets: &[Target]) -> Self {
-        let torrent = |target: &Target| (target.metainfo.info_hash, target.metainfo.clone());
+        let torrent = |target: &Target| (target.info_hash, target.clone());
         Self {
             files,
             capture,
@@ -202,14 +202,21 @@ impl<'a> Listener<'a> {
             Body::Verified { conn, piece, .. } => {
                 self.check_verified(index, record, *conn, *piece)?;
             }
-            Body::Refuted {
+            &Body::Refuted {
                 conn,
                 piece,
-                expected,
+                expected: sha1,
                 got,
+                expected_root: root,
+                got_root,
                 attack,
             } => {
-                self.check_refuted(index, *conn, *piece, (*expected, *got, *attack))?;
+                let expected = PieceDigests { sha1, root };
+                let got = PieceDigests {
+                    sha1: got,
+                    root: got_root,
+                };
+                self.check_refuted(index, conn, piece, (expected, got, attack))?;
             }
             Body::Closed { conn, .. } => self.close(*conn)?,
             // No more than their passages can be judged by bytes: the replay makes the machine's records
@@ -356,13 +363,13 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
-    /// The bytes of a piece, its blocks, and the torrent's digest.
+    /// The bytes of a piece, its blocks, and what the torrent says of it.
     fn piece(
         &mut self,
         index: u64,
         conn_id: ConnId,
         piece: PieceIndex,
-    ) -> Result<(Vec<Delivered>, Vec<u8>, Sha1Digest), Failure> {
+    ) -> Result<(Vec<Delivered>, Vec<u8>, PieceHashes), Failure> {
         let conn = self.conns.get_mut(&conn_id);
         let conn = conn.ok_or(no_bytes(index, "its connection never stood"))?;
         let mut blocks = conn.delivered.remove(&piece).unwrap_or_default();
@@ -372,15 +379,16 @@ impl<'a> Listener<'a> {
             .info_hash
             .and_then(|hash| self.torrents.get(&hash));
         let torrent = torrent.ok_or(no_bytes(index, "its swarm is not among the targets"))?;
-        let expected = torrent.info.pieces.get(piece.0 as usize);
-        let expected = *expected.ok_or(no_bytes(index, "the torrent has no such piece"))?;
+        let expected = torrent
+            .piece_hashes(piece)
+            .ok_or(no_bytes(index, "the torrent has no such piece"))?;
         let mut bytes = Vec::new();
         for (delivered, at) in &blocks {
             let place = (*at, delivered.block().len);
             let payload = self.streams.read(self.files, &self.capture, conn_id, place);
             bytes.extend(payload.map_err(|error| no_bytes(index, &error.to_string()))?);
         }
-        let whole = torrent.info.piece_size(piece) as usize;
+        let whole = torrent.piece_size(piece) as usize;
         if bytes.len() != whole {
             let (got, expected) = (bytes.len() as u64, whole as u64);
             let why = NotVerified::Gap { got, expected };
@@ -407,7 +415,7 @@ impl<'a> Listener<'a> {
             index,
             "verified on another connection than reached",
         ))?;
-        recorded.check(&blocks, &bytes, expected)?;
+        recorded.check(&blocks, &bytes, &expected)?;
         self.counts.verified += 1;
         Ok(())
     }
@@ -417,15 +425,14 @@ impl<'a> Listener<'a> {
         index: u64,
         conn: ConnId,
         piece: PieceIndex,
-        said: (Sha1Digest, Sha1Digest, Option<Attack>),
+        said: (PieceDigests, PieceDigests, Option<Attack>),
     ) -> Result<(), Failure> {
-        let (_, bytes, expected) = self.piece(index, conn, piece)?;
-        let found = match Checked::sha1((), &bytes, expected) {
+        let (_, bytes, hashes) = self.piece(index, conn, piece)?;
+        let expected = hashes.digests();
+        let found = match Checked::piece((), &bytes, &hashes) {
             Ok(_) => (expected, expected, None),
             Err(NotChecked::Digest { got, expected }) => (expected, got, None),
-            Err(NotChecked::Attack(attack)) => {
-                (expected, attack.digest, Some(Attack::Sha1Collision))
-            }
+            Err(NotChecked::Attack(_)) => (expected, expected, Some(Attack::Sha1Collision)),
         };
         let (_, got, attack) = found;
         if (got == expected && attack.is_none()) || found != said {

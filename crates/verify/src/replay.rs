@@ -58,27 +58,23 @@ impl Commitment {
                 got: config.run,
             });
         }
-        let target = |digest: &Sha256Digest| {
-            let metainfo = Metainfo::from_bytes(&blob(digest)?)
-                .and_then(|metainfo| metainfo.check_v1().map(|()| metainfo))
-                .map_err(|error| Failure::Torrent {
+        let mut swarms = Vec::new();
+        for (digest, place) in targets.iter().zip(0..) {
+            let metainfo =
+                Metainfo::from_bytes(&blob(digest)?).map_err(|error| Failure::Torrent {
                     run,
                     digest: *digest,
                     error,
                 })?;
-            Ok(Target {
-                torrent: *digest,
-                metainfo,
-            })
-        };
-        let targets = targets.iter().map(target).collect::<Result<_, Failure>>()?;
+            swarms.extend(Target::all(place, *digest, &metainfo));
+        }
         let (observer, version) = (observer.clone(), version.clone());
         Ok(Some(Self {
             run,
             observer,
             version,
             config,
-            targets,
+            targets: swarms,
         }))
     }
 }

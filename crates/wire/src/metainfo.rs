@@ -28,6 +28,7 @@
 mod edit;
 mod error;
 mod files;
+mod hashes;
 mod hybrid;
 mod lay;
 mod layers;
@@ -51,6 +52,7 @@ use crate::{
 
 pub use edit::{Edit, with_source};
 pub use error::{Field, List, MetainfoError, NameFault, Warning};
+pub use hashes::{PieceDigests, PieceHashes};
 pub use write::Draft;
 
 /// A torrent file.

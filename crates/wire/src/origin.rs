@@ -1,10 +1,9 @@
 //! Where a value comes from. A number in a report is worth what its origin is worth, so the type
 //! carries the origin.
 
-use skep_hash::{
-    Sha1Digest,
-    collision::{CollisionAttack, sha1_detecting},
-};
+use skep_hash::collision::CollisionAttack;
+
+use crate::metainfo::{PieceDigests, PieceHashes};
 
 /// Another party said so: a bitfield, a tracker's list, a peer id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,9 +20,9 @@ pub enum NotChecked {
     #[error("the bytes hash to {got}, not to {expected}")]
     Digest {
         /// What they hash to.
-        got: Sha1Digest,
+        got: PieceDigests,
         /// What they should.
-        expected: Sha1Digest,
+        expected: PieceDigests,
     },
     /// They have the digest, and so have other bytes that somebody made together with them.
     #[error(transparent)]
@@ -35,17 +34,15 @@ pub enum NotChecked {
 pub struct Checked<T>(T);
 
 impl<T> Checked<T> {
-    /// Hashes `bytes` and returns `value` as checked if the digest is `expected` and no collision attack
-    /// is in the bytes.
+    /// Hashes `bytes`, a whole piece, and returns `value` as checked if every digest that the torrent has
+    /// of it is theirs, and, where SHA-1 speaks alone, no collision attack is in the bytes.
     ///
     /// # Errors
     ///
     /// [`NotChecked`]; another digest is named rather than an attack.
-    pub fn sha1(value: T, bytes: &[u8], expected: Sha1Digest) -> Result<Self, NotChecked> {
-        let (got, attack) = match sha1_detecting(bytes) {
-            Ok(got) => (got, None),
-            Err(attack) => (attack.digest, Some(attack)),
-        };
+    pub fn piece(value: T, bytes: &[u8], expected: &PieceHashes) -> Result<Self, NotChecked> {
+        let (got, attack) = expected.examine(bytes);
+        let expected = expected.digests();
         match attack {
             _ if got != expected => Err(NotChecked::Digest { got, expected }),
             Some(attack) => Err(NotChecked::Attack(attack)),

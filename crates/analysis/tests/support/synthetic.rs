@@ -75,6 +75,7 @@ impl Made {
         self.push(Body::Target {
             target: TargetIndex(0),
             info_hash: InfoHash(sha1(b"info").0),
+            info_hash_v2: None,
             torrent: sha256(b"torrent"),
             name: "debian-like-archive-12.iso".into(),
             size_bytes: 64 * 262_144 - 1_000,
@@ -240,7 +241,8 @@ impl Made {
         self.push(Body::Verified {
             conn: ConnId(conn),
             piece,
-            sha1,
+            sha1: Some(sha1),
+            root: None,
         })
     }
 
@@ -248,8 +250,10 @@ impl Made {
         self.push(Body::Refuted {
             conn: ConnId(conn),
             piece: PieceIndex(piece),
-            expected: sha1(b"expected"),
-            got: sha1(b"got"),
+            expected: Some(sha1(b"expected")),
+            got: Some(sha1(b"got")),
+            expected_root: None,
+            got_root: None,
             attack: None,
         })
     }

@@ -2,8 +2,11 @@
 
 use std::{marker::PhantomData, net::SocketAddr};
 
-use skep_hash::Sha1Digest;
-use skep_wire::{Bitfield, Block, Moment, PieceIndex, Said, peer::Handshake};
+use skep_wire::{
+    Bitfield, Block, Moment, PieceIndex, Said,
+    metainfo::{PieceDigests, PieceHashes},
+    peer::Handshake,
+};
 
 use super::{
     Claimed, Delivered, Grade, Joined, NotJoined, NotVerified, Reached, Sentences, Verified, Whole,
@@ -32,9 +35,14 @@ pub struct Recorded<G> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fact {
     None,
-    Claim { pieces: u32 },
+    Claim {
+        pieces: u32,
+    },
     Block(Block),
-    Piece { piece: PieceIndex, sha1: Sha1Digest },
+    Piece {
+        piece: PieceIndex,
+        digests: PieceDigests,
+    },
 }
 
 /// Why a recorded statement did not become the grade again.
@@ -93,15 +101,15 @@ pub enum CheckFailed {
         /// Why not.
         why: NotVerified,
     },
-    /// The record has another digest or piece than the torrent and the blocks.
-    #[error("record {index} says piece {} with digest {sha1}, which is not what was compared", .piece.0)]
+    /// The record has other digests or another piece than the torrent and the blocks.
+    #[error("record {index} says piece {} with digest {digests}, which is not what was compared", .piece.0)]
     OtherPiece {
         /// The record's place in the ledger.
         index: u64,
         /// The record's piece.
         piece: PieceIndex,
-        /// The record's digest.
-        sha1: Sha1Digest,
+        /// The record's digests.
+        digests: PieceDigests,
     },
 }
 
@@ -315,21 +323,28 @@ impl Recorded<Delivered> {
 impl Recorded<Verified> {
     /// Reads a `verified` record of the same connection; `None` for any other.
     pub fn read(index: u64, record: &Record, reached: &Recorded<Reached>) -> Option<Self> {
-        let Body::Verified { conn, piece, sha1 } = record.body else {
+        let Body::Verified {
+            conn,
+            piece,
+            sha1,
+            root,
+        } = record.body
+        else {
             return None;
         };
+        let digests = PieceDigests { sha1, root };
         let conn = Self::same(record, conn, reached)?;
         Some(Self::on(
             index,
             record,
             conn,
             reached.endpoint,
-            Fact::Piece { piece, sha1 },
+            Fact::Piece { piece, digests },
         ))
     }
 
     /// Hashes the retained bytes of the piece again. `blocks` are its blocks as the retained
-    /// messages brought them, `expected` is the digest in the torrent file.
+    /// messages brought them, `expected` is what the torrent file says of the piece.
     ///
     /// # Errors
     ///
@@ -338,7 +353,7 @@ impl Recorded<Verified> {
         &self,
         blocks: &[Delivered],
         bytes: &[u8],
-        expected: Sha1Digest,
+        expected: &PieceHashes,
     ) -> Result<Verified, CheckFailed> {
         let index = self.index;
         if let Some(block) = blocks.first() {
@@ -346,10 +361,14 @@ impl Recorded<Verified> {
         }
         let verified = Verified::check(blocks, bytes, expected)
             .map_err(|why| CheckFailed::NotVerified { index, why })?;
-        if let Fact::Piece { piece, sha1 } = self.fact
-            && (piece != *verified.piece().get() || sha1 != expected)
+        if let Fact::Piece { piece, digests } = self.fact
+            && (piece != *verified.piece().get() || digests != verified.digests())
         {
-            return Err(CheckFailed::OtherPiece { index, piece, sha1 });
+            return Err(CheckFailed::OtherPiece {
+                index,
+                piece,
+                digests,
+            });
         }
         Ok(verified)
     }

@@ -91,7 +91,7 @@ impl Sentences for Verified {
         format!(
             "{endpoint} sent piece {}, which hashes to {} as in the torrent",
             self.piece().get().0,
-            self.sha1()
+            self.digests()
         )
     }
 }

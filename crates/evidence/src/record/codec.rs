@@ -88,7 +88,7 @@ kinds! {
         config "config" targets "torrents"
     }
     Target "target" "A swarm that the run watches." {
-        target "target" info_hash "info_hash" torrent "torrent" name "name" size_bytes "size"
+        target "target" info_hash "info_hash" info_hash_v2 "info_hash_v2" torrent "torrent" name "name" size_bytes "size"
         piece_len "piece_len" piece_count "piece_count"
     }
     Clock "clock" "The real-time clock was read." {
@@ -143,11 +143,12 @@ kinds! {
     }
     Verified "verified" "All blocks of a piece came on this connection and hash to the torrent \
         (grade Verified)." {
-        conn "conn" piece "piece" sha1 "sha1"
+        conn "conn" piece "piece" sha1 "sha1" root "root"
     }
     Refuted "refuted" "All blocks of a piece came on this connection and do not hash to the \
         torrent, or only by an attack on the hash." {
-        conn "conn" piece "piece" expected "torrent_sha1" got "got_sha1" attack "attack"
+        conn "conn" piece "piece" expected "torrent_sha1" got "got_sha1"
+        expected_root "torrent_root" got_root "got_root" attack "attack"
     }
     Whole "whole" "The entire content came, verified, from this endpoint (grade Whole)." {
         conn "conn"

@@ -1,10 +1,9 @@
 //! Nobody but the function that hashes makes a `Verified`.
 use skep_evidence::grade::{Delivered, Verified};
-use skep_hash::Sha1Digest;
-use skep_wire::{Checked, PieceIndex};
+use skep_wire::{Checked, PieceIndex, metainfo::PieceDigests};
 
-fn promote(delivered: Delivered, piece: Checked<PieceIndex>, sha1: Sha1Digest) -> Verified {
-    Verified { delivered, piece, sha1 }
+fn promote(delivered: Delivered, piece: Checked<PieceIndex>, digests: PieceDigests) -> Verified {
+    Verified { delivered, piece, digests }
 }
 
 fn main() {}

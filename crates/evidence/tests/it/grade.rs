@@ -9,9 +9,10 @@ use skep_evidence::{
     journal::{ConnId, Entry, Input},
     record::{Body, Record, Transport},
 };
-use skep_hash::{Sha1Digest, sha1};
+use skep_hash::{Sha1Digest, merkle, sha1};
 use skep_wire::{
     Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, Said,
+    metainfo::{PieceHashes, PieceV2},
     peer::{Handshake, Reserved},
     piece::blocks_of,
 };
@@ -77,7 +78,7 @@ fn delivered(conn: u32, piece: u32) -> Vec<Delivered> {
 
 fn verified(conn: u32, piece: u32) -> Verified {
     let content = content(piece);
-    Verified::check(&delivered(conn, piece), &content, sha1(&content)).expect("the piece")
+    Verified::check(&delivered(conn, piece), &content, &sha1(&content).into()).expect("the piece")
 }
 
 #[test]
@@ -160,12 +161,12 @@ fn blocks_that_were_not_asked_for_are_not_delivered() {
 #[test]
 fn a_piece_is_verified_only_whole_from_one_connection_and_by_its_hash() {
     let (content, blocks) = (content(0), delivered(0, 0));
-    let expected = sha1(&content);
+    let expected = PieceHashes::from(sha1(&content));
     assert_eq!(
-        Verified::check(&[], &content, expected),
+        Verified::check(&[], &content, &expected),
         Err(NotVerified::NoBlock)
     );
-    let gap = Verified::check(&blocks[1..], &content, expected);
+    let gap = Verified::check(&blocks[1..], &content, &expected);
     assert_eq!(
         gap,
         Err(NotVerified::Gap {
@@ -173,7 +174,7 @@ fn a_piece_is_verified_only_whole_from_one_connection_and_by_its_hash() {
             expected: 0
         })
     );
-    let short = Verified::check(&blocks[..2], &content, expected);
+    let short = Verified::check(&blocks[..2], &content, &expected);
     assert_eq!(
         short,
         Err(NotVerified::Gap {
@@ -183,49 +184,48 @@ fn a_piece_is_verified_only_whole_from_one_connection_and_by_its_hash() {
     );
     let twice = [&blocks[..1], &blocks].concat();
     assert!(matches!(
-        Verified::check(&twice, &content, expected),
+        Verified::check(&twice, &content, &expected),
         Err(NotVerified::Gap { .. })
     ));
     let mut two_senders = blocks.clone();
     two_senders[0] = delivered(2, 0)[0];
     let error = NotVerified::SeveralSenders(ConnId(2), ConnId(0));
     assert_eq!(
-        Verified::check(&two_senders, &content, expected),
+        Verified::check(&two_senders, &content, &expected),
         Err(error)
     );
     let mut two_pieces = blocks.clone();
     two_pieces[0] = delivered(0, 1)[0];
     let error = NotVerified::SeveralPieces(PieceIndex(1), PieceIndex(0));
-    assert_eq!(Verified::check(&two_pieces, &content, expected), Err(error));
+    assert_eq!(
+        Verified::check(&two_pieces, &content, &expected),
+        Err(error)
+    );
     let mut garbage = content.clone();
     garbage[9] ^= 1;
     let error = NotVerified::Digest {
-        got: sha1(&garbage),
-        expected,
+        got: expected.hash(&garbage),
+        expected: expected.digests(),
     };
-    assert_eq!(Verified::check(&blocks, &garbage, expected), Err(error));
+    assert_eq!(Verified::check(&blocks, &garbage, &expected), Err(error));
     let collided = include_bytes!("../../../../testdata/sha1/shattered-2.bin");
     let of_torrent = sha1(include_bytes!("../../../../testdata/sha1/shattered-1.bin"));
+    let of_torrent = PieceHashes::from(of_torrent);
     let attack = [collided, &content[collided.len()..]].concat();
     let error = NotVerified::Digest {
-        got: sha1(&attack),
-        expected: of_torrent,
+        got: of_torrent.hash(&attack),
+        expected: of_torrent.digests(),
     };
-    assert_eq!(Verified::check(&blocks, &attack, of_torrent), Err(error));
-    let expected_of_attack = sha1(&attack);
-    let error = NotVerified::Attack {
-        sha1: expected_of_attack,
-    };
-    assert_eq!(
-        Verified::check(&blocks, &attack, expected_of_attack),
-        Err(error)
-    );
+    assert_eq!(Verified::check(&blocks, &attack, &of_torrent), Err(error));
+    let sha1 = sha1(&attack);
+    let error = NotVerified::Attack { sha1 };
+    assert_eq!(Verified::check(&blocks, &attack, &sha1.into()), Err(error));
     let mut shuffled = blocks;
     shuffled.reverse();
-    let verified = Verified::check(&shuffled, &content, expected).expect("the piece");
+    let verified = Verified::check(&shuffled, &content, &expected).expect("the piece");
     assert_eq!(
-        (*verified.piece().get(), verified.sha1()),
-        (PieceIndex(0), expected)
+        (*verified.piece().get(), verified.digests()),
+        (PieceIndex(0), expected.digests())
     );
 }
 
@@ -262,6 +262,36 @@ fn recorded(body: Body) -> Record {
     }
 }
 
+/// In version 2 the same blocks are judged by the root of their tree, and the record by the roots.
+#[test]
+fn a_piece_of_version_2_is_verified_by_its_root() {
+    let (content, blocks) = (content(0), delivered(0, 0));
+    let leaves: Vec<_> = content.chunks(16_384).map(merkle::leaf).collect();
+    let root = merkle::root(&leaves, 4);
+    let expected = PieceHashes::from(PieceV2 {
+        file: 0,
+        len: PIECE_LEN,
+        root,
+        width: 4,
+    });
+    let verified = Verified::check(&blocks, &content, &expected).expect("the piece");
+    assert_eq!(verified.digests(), expected.digests());
+    assert!(verified.shows().contains(&root.to_string()));
+    let mut garbage = content.clone();
+    garbage[39_999] ^= 1;
+    let error = NotVerified::Digest {
+        got: expected.hash(&garbage),
+        expected: expected.digests(),
+    };
+    assert_eq!(Verified::check(&blocks, &garbage, &expected), Err(error));
+    // A ledger that says the SHA-1 instead, however right it is, says what was not compared.
+    let recorded = recorded_verified(sha1(&content));
+    assert!(matches!(
+        recorded.check(&blocks, &content, &expected),
+        Err(CheckFailed::OtherPiece { index: 9, .. })
+    ));
+}
+
 fn recorded_verified(sha1: Sha1Digest) -> Recorded<Verified> {
     let (conn, transport) = (ConnId(0), Transport::Tcp);
     let (local, endpoint, incoming, target) = (v4(), v4(), false, None);
@@ -282,7 +312,8 @@ fn recorded_verified(sha1: Sha1Digest) -> Recorded<Verified> {
     let verified = recorded(Body::Verified {
         conn,
         piece: PieceIndex(0),
-        sha1,
+        sha1: Some(sha1),
+        root: None,
     });
     assert_eq!(Recorded::<Joined>::read(9, &verified, &reached), None);
     Recorded::<Verified>::read(9, &verified, &reached).expect("its kind and connection")
@@ -299,7 +330,7 @@ fn what_is_recorded_becomes_the_grade_only_by_hashing_again() {
         (Grade::Verified, words.into())
     );
     let checked = record
-        .check(&delivered(0, 0), &content, digest)
+        .check(&delivered(0, 0), &content, &digest.into())
         .expect("the piece");
     assert!(
         checked
@@ -309,14 +340,14 @@ fn what_is_recorded_becomes_the_grade_only_by_hashing_again() {
     let mut changed = content.clone();
     changed[0] ^= 1;
     let error = record
-        .check(&delivered(0, 0), &changed, digest)
+        .check(&delivered(0, 0), &changed, &digest.into())
         .expect_err("changed");
     assert!(
         matches!(error, CheckFailed::NotVerified { index: 9, .. }),
         "{error}"
     );
     let other = record
-        .check(&delivered(2, 0), &content, digest)
+        .check(&delivered(2, 0), &content, &digest.into())
         .expect_err("other connection");
     assert!(
         matches!(other, CheckFailed::OtherConnection { index: 9, .. }),
@@ -324,7 +355,7 @@ fn what_is_recorded_becomes_the_grade_only_by_hashing_again() {
     );
     let forged = recorded_verified(sha1(b"something else"));
     let error = forged
-        .check(&delivered(0, 0), &content, digest)
+        .check(&delivered(0, 0), &content, &digest.into())
         .expect_err("forged");
     assert!(
         matches!(error, CheckFailed::OtherPiece { index: 9, .. }),

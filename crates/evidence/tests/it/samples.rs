@@ -10,7 +10,7 @@ use skep_evidence::{
     },
 };
 use skep_hash::{sha1, sha256};
-use skep_wire::{Block, InfoHash, Moment, PeerId, PieceIndex, peer::Reserved};
+use skep_wire::{Block, InfoHash, InfoHashV2, Moment, PeerId, PieceIndex, peer::Reserved};
 
 const CONN: ConnId = ConnId(4);
 const TARGET: TargetIndex = TargetIndex(0);
@@ -88,6 +88,7 @@ fn bodies() -> Vec<Body> {
         Body::Target {
             target,
             info_hash: InfoHash([7; 20]),
+            info_hash_v2: None,
             torrent: sha256(b"one"),
             name: "Bienenkorb ä".into(),
             size_bytes: 1 << 41,
@@ -214,13 +215,16 @@ fn bodies() -> Vec<Body> {
         Body::Verified {
             conn,
             piece,
-            sha1: sha1(b"piece"),
+            sha1: Some(sha1(b"piece")),
+            root: None,
         },
         Body::Refuted {
             conn,
             piece,
-            expected: sha1(b"piece"),
-            got: sha1(b"garbage"),
+            expected: Some(sha1(b"piece")),
+            got: Some(sha1(b"garbage")),
+            expected_root: None,
+            got_root: None,
             attack: None,
         },
         Body::Whole { conn },
@@ -290,16 +294,50 @@ pub(crate) fn records() -> Vec<Record> {
 
 /// Records with fields that were added after the golden files were written.
 pub(crate) fn later_records() -> Vec<Record> {
-    let collided = Body::Refuted {
-        conn: CONN,
-        piece: PieceIndex(0),
-        expected: sha1(b"piece"),
-        got: sha1(b"piece"),
-        attack: Some(Attack::Sha1Collision),
+    let (conn, piece) = (CONN, PieceIndex(0));
+    let (sha1, root) = (Some(sha1(b"piece")), Some(sha256(b"piece")));
+    let info_hash_v2 = InfoHashV2([9; 32]);
+    let bodies = [
+        Body::Refuted {
+            conn,
+            piece,
+            expected: sha1,
+            got: sha1,
+            expected_root: None,
+            got_root: None,
+            attack: Some(Attack::Sha1Collision),
+        },
+        Body::Refuted {
+            conn,
+            piece,
+            expected: sha1,
+            got: sha1,
+            expected_root: root,
+            got_root: Some(sha256(b"garbage")),
+            attack: None,
+        },
+        Body::Verified {
+            conn,
+            piece,
+            sha1: None,
+            root,
+        },
+        Body::Target {
+            target: TargetIndex(1),
+            info_hash: info_hash_v2.truncated(),
+            info_hash_v2: Some(info_hash_v2),
+            torrent: sha256(b"two"),
+            name: "two".into(),
+            size_bytes: 1,
+            piece_len: 1 << 14,
+            piece_count: 1,
+        },
+    ];
+    let record = |body| Record {
+        body,
+        ..records().remove(0)
     };
-    let mut record = records().remove(0);
-    record.body = collided;
-    vec![record]
+    bodies.into_iter().map(record).collect()
 }
 
 /// Every kind of entry, as a run could have them.

@@ -40,6 +40,10 @@ impl Observer {
                 self.schedule.insert(later);
                 continue;
             }
+            if self.is_visited_elsewhere(swarm, endpoint) {
+                self.endpoint(swarm, endpoint).held_back = true;
+                continue;
+            }
             let conn = self.take_conn();
             let known = self.endpoint(swarm, endpoint);
             known.conn = Some(conn);
@@ -62,6 +66,35 @@ impl Observer {
                 remote: endpoint,
                 timeout_ms,
             });
+        }
+    }
+
+    /// Whether the endpoint is being visited in the other swarm of a hybrid. To most clients both are one
+    /// torrent, of which they allow an address one connection.
+    fn is_visited_elsewhere(&self, swarm: usize, endpoint: SocketAddr) -> bool {
+        let conn = |other: usize| self.world.swarms[other].endpoints.get(&endpoint)?.conn;
+        self.siblings(swarm).any(|other| conn(other).is_some())
+    }
+
+    /// The other swarms of the same torrent.
+    fn siblings(&self, swarm: usize) -> impl Iterator<Item = usize> {
+        let swarms = &self.world.swarms;
+        let same = move |other: usize| swarms[other].target.place == swarms[swarm].target.place;
+        // A hybrid's two stand side by side.
+        let near = swarm.saturating_sub(1)..(swarm + 2).min(swarms.len());
+        near.filter(move |&other| other != swarm && same(other))
+    }
+
+    /// A visit is over: lets the other swarm of a hybrid have its turn.
+    fn end_hold(&mut self, swarm: usize, endpoint: SocketAddr) {
+        let now = self.notes.now;
+        for other in self.siblings(swarm).collect::<Vec<_>>() {
+            let Some(known) = self.world.swarms[other].endpoints.get_mut(&endpoint) else {
+                continue;
+            };
+            if std::mem::take(&mut known.held_back) {
+                self.schedule.insert((now, known.order, other, endpoint));
+            }
         }
     }
 
@@ -115,6 +148,7 @@ impl Observer {
         let next = (now + known.pause(revisit), known.order, swarm, endpoint);
         if running {
             self.schedule.insert(next);
+            self.end_hold(swarm, endpoint);
         }
         self.make_way(endpoint);
     }

@@ -107,14 +107,14 @@ impl Book {
         if among.is_empty() {
             return None;
         }
-        let info = &env.world.swarms[self.swarm].target.metainfo.info;
+        let target = &env.world.swarms[self.swarm].target;
         let room = FETCH_BYTES_MAX.saturating_sub(*env.fetching);
-        if *env.fetching > 0 && room < u64::from(info.piece_len) {
+        if *env.fetching > 0 && room < u64::from(target.metainfo.info.piece_len) {
             self.round.wait_until = Some(now + Duration::from_secs(1));
             return None;
         }
         let &piece = self.round.rng.choose(among)?;
-        let fetch = Fetch::new(piece, info.piece_size(piece));
+        let fetch = Fetch::new(piece, target.piece_size(piece));
         *env.fetching += u64::from(fetch.len());
         self.round.tried.insert(piece);
         self.round.left = self.round.left.saturating_sub(1);
@@ -164,15 +164,15 @@ impl Round {
         memory: &mut Memory,
         env: &Env<'_>,
     ) -> Self {
-        let metainfo = &env.world.swarms[swarm].target.metainfo;
+        let target = &env.world.swarms[swarm].target;
         memory.visits += 1;
         Self {
             rng: env
                 .world
                 .identity
-                .piece_rng(metainfo.info_hash, endpoint, memory.visits),
+                .piece_rng(target.info_hash, endpoint, memory.visits),
             left: env.world.config.pieces_per_visit,
-            tried: Bitfield::empty(metainfo.info.piece_count()),
+            tried: Bitfield::empty(target.metainfo.info.piece_count()),
             refusals: 0,
             fetches: Vec::new(),
             over: false,

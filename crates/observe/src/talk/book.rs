@@ -106,7 +106,8 @@ impl Book {
                 | Event::PeerCancelled(_)
                 | Event::Suggested { .. }
                 | Event::BlockUnrequested(_)
-                // We neither offer to hear of pieces that are gone nor speak version 2.
+                // We neither offer to hear of pieces that are gone nor talk of hashes: the torrent file has
+                // those of every piece.
                 | Event::HasNoLonger { .. }
                 | Event::PeerWantsHashes(_)
                 | Event::Hashes { .. }
@@ -334,12 +335,15 @@ impl Book {
             return;
         }
         let (conn, piece) = (self.reached.conn(), fetch.piece());
-        let info = &env.world.swarms[self.swarm].target.metainfo.info;
-        let expected = info.pieces[piece.0 as usize];
-        match fetch.check(expected) {
+        let target = &env.world.swarms[self.swarm].target;
+        let pieces = target.metainfo.info.piece_count();
+        let expected = target
+            .piece_hashes(piece)
+            .expect("what was asked for is in the torrent");
+        match fetch.check(&expected) {
             Ok(verified) => {
                 env.notes.write(graded::verified(&verified));
-                if let Some(whole) = memory.verify(verified, info.piece_count()) {
+                if let Some(whole) = memory.verify(verified, pieces) {
                     env.notes.write(graded::whole(&whole));
                 }
             }
@@ -347,8 +351,10 @@ impl Book {
                 env.notes.write(Body::Refuted {
                     conn,
                     piece,
-                    expected,
-                    got,
+                    expected: expected.sha1,
+                    got: got.sha1,
+                    expected_root: expected.root,
+                    got_root: got.root,
                     attack: None,
                 });
                 self.round.refusals += 1;
@@ -357,8 +363,10 @@ impl Book {
                 env.notes.write(Body::Refuted {
                     conn,
                     piece,
-                    expected: sha1,
-                    got: sha1,
+                    expected: Some(sha1),
+                    got: Some(sha1),
+                    expected_root: None,
+                    got_root: None,
                     attack: Some(Attack::Sha1Collision),
                 });
                 self.round.refusals += 1;

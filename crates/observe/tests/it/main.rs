@@ -9,3 +9,4 @@ mod plan;
 mod random;
 mod replay;
 mod stall;
+mod versions;

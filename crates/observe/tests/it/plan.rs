@@ -229,7 +229,8 @@ fn a_closed_connection_has_the_digests_of_both_streams() {
 /// Two swarms in one run: the same endpoint in both is visited for each.
 #[test]
 fn two_swarms_are_watched_at_once() {
-    let (a, b) = (Content::small(&[]), Content::new(100_000, 32_768, &[]));
+    let (a, mut b) = (Content::small(&[]), Content::new(100_000, 32_768, &[]));
+    b.target.place = 1;
     let mut config = config();
     config.endpoints = vec![(0, host(1)), (1, host(2))];
     let mut world = World::new(config, vec![a.target.clone(), b.target.clone()]);

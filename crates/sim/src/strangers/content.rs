@@ -68,11 +68,30 @@ impl Content {
         Self {
             bytes,
             target: Target {
+                place: 0,
                 torrent: sha256(&torrent),
+                info_hash: metainfo.info_hash,
                 metainfo,
             },
             torrent,
         }
+    }
+
+    /// The content of [`crate::content::Content::of_files`] from a seed, once for each of its swarms: of a
+    /// hybrid for that of version 1 and then for that of version 2.
+    ///
+    /// # Panics
+    ///
+    /// As [`Content::new`].
+    pub fn of_files(seed: u64, version: Version, lens: &[u64], piece_len: u32) -> Vec<Self> {
+        let made = crate::content::Content::of_files(seed, version, lens, piece_len);
+        let targets = Target::all(0, sha256(&made.torrent), &made.metainfo);
+        let content = |target| Self {
+            bytes: made.bytes().to_vec(),
+            torrent: made.torrent.clone(),
+            target,
+        };
+        targets.into_iter().map(content).collect()
     }
 
     /// Ten pieces of 32 KiB, the last one short.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use skep_proto::peer::{Event, PeerConfig, PeerConn, Transmit, Want};
 use skep_wire::{
-    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex, PieceSizes,
+    Bitfield, Block, InfoHash, Moment, PeerId, PieceIndex,
     peer::{
         HANDSHAKE_LEN, Handshake, Message, Reserved,
         ext::{ExtHandshake, Pex, PexPeer, UT_PEX},
@@ -165,13 +165,12 @@ impl Client {
 
 impl Stranger for Client {
     fn opened(&mut self, now: Moment) -> Vec<Says> {
-        let info = &self.content.target.metainfo.info;
         let config = PeerConfig {
-            info_hashes: self.content.target.metainfo.info_hash.into(),
-            info_hash: self.content.target.metainfo.info_hash,
+            info_hashes: self.content.target.info_hash.into(),
+            info_hash: self.content.target.info_hash,
             peer_id: self.peer_id,
             reserved: Reserved::OURS,
-            sizes: PieceSizes::uniform(info.piece_len, info.size_bytes),
+            sizes: self.content.target.piece_sizes(),
             ext: Some(ExtHandshake {
                 ids: vec![(UT_PEX.to_vec(), 3)],
                 client: Some(b"Client 1.0".to_vec()),

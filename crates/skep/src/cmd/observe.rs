@@ -28,7 +28,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 ///
 /// Asks every tracker of the torrents, contacts every endpoint that it hears of, keeps what each one
 /// says as a claim, asks willing ones for pieces and checks them. It never uploads, and it sends no
-/// peer exchange. Everything goes into the folder --out: a signed ledger, the capture and the
+/// peer exchange. Of a hybrid it watches both swarms. Everything goes into the folder --out: a signed ledger, the capture and the
 /// journal. Run it again into the same folder to continue the same ledger.
 ///
 /// It ends after --for, with Ctrl-C, or when its terminal is closed; trackers then hear that it

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skep_observe::Target;
 use skep_wire::{
     Bitfield, Block, InfoHash,
-    metainfo::Metainfo,
     peer::{self, HANDSHAKE_LEN, Handshake, MESSAGE_LEN_MAX, Message, MessageId},
 };
 
@@ -35,7 +35,7 @@ impl Ear {
         self.head.first_chunk()
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], torrents: &BTreeMap<InfoHash, Metainfo>) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], torrents: &BTreeMap<InfoHash, Target>) {
         self.claims.clear();
         if self.head.len() < HANDSHAKE_LEN {
             let take = bytes.len().min(HANDSHAKE_LEN - self.head.len());
@@ -46,7 +46,8 @@ impl Ear {
                 let torrent = Handshake::decode(head).ok();
                 let torrent = torrent.and_then(|shake| torrents.get(&shake.info_hash));
                 self.info_hash = torrent.map(|torrent| torrent.info_hash);
-                self.set = torrent.map(|torrent| Bitfield::empty(torrent.info.piece_count()));
+                self.set =
+                    torrent.map(|torrent| Bitfield::empty(torrent.metainfo.info.piece_count()));
                 self.deaf = torrent.is_none();
                 self.at = HANDSHAKE_LEN as u64;
             }
@@ -160,8 +161,8 @@ impl Ear {
     }
 }
 
-/// Hash messages (BEP 52) say nothing of a v1 torrent: as for the machine, they are of an unknown kind
-/// there, and nothing in them is judged.
+/// Hash messages (BEP 52) say nothing that the torrent file does not: as for the machine, which talks of no
+/// hashes, they are of an unknown kind, and nothing in them is judged.
 fn is_hash_message(id: MessageId) -> bool {
     [
         MessageId::HASH_REQUEST,

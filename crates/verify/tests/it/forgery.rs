@@ -42,6 +42,7 @@ fn a_grade_that_was_raised() {
         conn,
         piece,
         expected,
+        expected_root: root,
         ..
     } = record.body
     else {
@@ -51,6 +52,7 @@ fn a_grade_that_was_raised() {
         conn,
         piece,
         sha1: expected,
+        root,
     };
     match found(forged) {
         Failure::RecordDiffers {

@@ -13,7 +13,8 @@ use skep_wire::PieceIndex;
 use crate::observation::{Run, by_collision, lay_out, run};
 
 /// Feeds a run's bytes and the machine's records, each changed by `change`, to a listener.
-fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Failure> {
+#[expect(clippy::result_large_err, reason = "the failure is what is looked at")]
+pub(crate) fn listen(run: &Run, mut change: impl FnMut(&mut Record)) -> Result<Counts, Failure> {
     let folder: Memory = lay_out(std::slice::from_ref(run));
     let mut listener = Listener::new(&folder, contents::capture_path(1), &run.targets);
     let mut replay = Replay::new(run.config.clone(), run.targets.clone());
@@ -94,7 +95,7 @@ fn a_verified_piece_that_is_another() {
 fn a_digest_that_is_another() {
     found(|body| match body {
         Body::Verified { sha1: digest, .. } => {
-            *digest = sha1(b"another");
+            *digest = Some(sha1(b"another"));
             true
         }
         _ => false,
@@ -108,12 +109,14 @@ fn garbage_that_is_called_verified() {
             conn,
             piece,
             expected,
+            expected_root: root,
             ..
         } => {
             *body = Body::Verified {
                 conn,
                 piece,
                 sha1: expected,
+                root,
             };
             true
         }
@@ -138,6 +141,7 @@ fn a_collision_that_is_called_verified_or_garbage() {
                 conn,
                 piece,
                 sha1: expected,
+                root: None,
             };
             true
         }
@@ -167,12 +171,15 @@ fn a_verified_piece_that_is_called_garbage() {
             conn,
             piece,
             sha1: expected,
+            root: expected_root,
         } => {
             *body = Body::Refuted {
                 conn,
                 piece,
                 expected,
-                got: sha1(b"another"),
+                got: Some(sha1(b"another")),
+                expected_root,
+                got_root: None,
                 attack: None,
             };
             true

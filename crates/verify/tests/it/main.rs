@@ -10,3 +10,4 @@ mod listen;
 mod observation;
 mod stall;
 mod strange;
+mod versions;

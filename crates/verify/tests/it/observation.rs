@@ -85,7 +85,7 @@ pub(crate) fn simulated(run: u32, stalled_secs: u64) -> Run {
     world.run_until(3);
     world.stall(stalled_secs);
     world.run_until(40 + stalled_secs);
-    told_by(world, config, &content)
+    told_by(world, config, &[content])
 }
 
 /// A peer comes in, delivers half of piece 0, falls silent, and is asked for all of it again when the
@@ -117,7 +117,7 @@ pub(crate) fn half_a_piece_first() -> Run {
     ]);
     world.comes_in(Duration::ZERO, host(1), script);
     world.run_until(110);
-    told_by(world, config, &content)
+    told_by(world, config, &[content])
 }
 
 /// A peer sends the other of two inputs with one SHA-1 for the first piece of a torrent.
@@ -134,7 +134,7 @@ pub(crate) fn by_collision() -> Run {
     client.bytes[..other.len()].copy_from_slice(other);
     world.takes(host(1), move || Client::seeder(&client).with_pieces(&[0]));
     world.run_until(30);
-    told_by(world, config, &content)
+    told_by(world, config, &[content])
 }
 
 /// A peer comes in, claims one small piece, and sends it with the unchoke, unasked, in one segment.
@@ -180,7 +180,8 @@ pub(crate) fn said_by_one(content: &Content, segments: &[Vec<u8>]) -> Run {
     run
 }
 
-pub(crate) fn told_by(mut world: World, config: Config, content: &Content) -> Run {
+/// What a run says that watched the swarms of one torrent.
+pub(crate) fn told_by(mut world: World, config: Config, swarms: &[Content]) -> Run {
     world.stop();
     let log: Vec<(Entry, Vec<u8>)> = world
         .log()
@@ -188,8 +189,8 @@ pub(crate) fn told_by(mut world: World, config: Config, content: &Content) -> Ru
         .collect();
     let mut run = Run {
         config,
-        targets: vec![content.target.clone()],
-        torrents: vec![content.torrent.clone()],
+        targets: swarms.iter().map(|swarm| swarm.target.clone()).collect(),
+        torrents: vec![swarms[0].torrent.clone()],
         log,
         lines: vec![],
         started_late_hours: 0,
