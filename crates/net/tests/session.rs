@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use skep_net::session::{Place, Purpose, SeedUntil, Session, SessionConfig, SessionError, What};
+use skep_net::session::{
+    Phase, Place, Purpose, SeedUntil, Session, SessionConfig, SessionError, What,
+};
 use skep_net::tracker::{TrackerConfig, TrackerServer};
 use skep_wire::{
     Block, PeerId, PieceIndex,
@@ -272,6 +274,30 @@ fn a_disk_that_refuses_is_named_and_tried_again() {
         ended.stats.downloaded_bytes, 131_072,
         "nothing was fetched twice for it"
     );
+}
+
+/// A folder lies where the resume file should be, so that nothing can be said to be kept: that is told once,
+/// and tried again until it works.
+#[test]
+fn a_claim_that_the_disk_refuses_is_named_once_and_made_when_it_can_be() {
+    let case = Case::file(200_000, 65_536);
+    let (seed, _) = case.seed();
+    let (config, heard) = case.get(&[]);
+    let session = Session::start(config).expect("started");
+    let trap = case.resume_file();
+    support::wait_until(60, || trap.is_file());
+    std::fs::remove_file(&trap).expect("removed");
+    std::fs::create_dir(&trap).expect("created");
+    session.add_peer(seed.listen_addr());
+    let failed =
+        || heard.count(|what| matches!(what, What::DiskFailed { path, .. } if *path == trap));
+    support::wait_until(60, || failed() == 1);
+    support::wait_until(60, || session.stats().phase == Phase::DiskWait);
+    std::fs::remove_dir(&trap).expect("removed");
+    assert!(join_within(session, 60).complete);
+    case.assert_arrived();
+    assert!(heard.has(&What::DiskRecovered));
+    assert_eq!(failed(), 1);
 }
 
 /// A peer that answers in another order than it was asked, puts other messages between, and sends
