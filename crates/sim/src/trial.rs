@@ -31,8 +31,8 @@ use crate::{
     net::{HostId, NetConfig},
 };
 
-/// Seconds of virtual time in which every honest peer must complete. The slowest of a thousand took two
-/// minutes.
+/// Seconds of virtual time in which every honest peer must complete. The slowest of a thousand took less
+/// than three minutes.
 pub const DEADLINE_SECS: u64 = 600;
 
 /// Seconds of virtual time between looks at what the machines keep.
@@ -209,7 +209,7 @@ pub enum Fault {
         /// How many blocks it sent.
         blocks: u64,
     },
-    /// A piece counts as good and is not.
+    /// A piece counts as good and is not, or of a bad one other blocks are fetched again than the wrong ones.
     Wrong {
         /// At whom.
         peer: HostId,
@@ -563,7 +563,11 @@ impl fmt::Display for Fault {
                 )
             }
             Self::Wrong { peer, piece } => {
-                write!(f, "host {} took piece {} for good", peer.0, piece.0)
+                write!(
+                    f,
+                    "host {} judged piece {} or a block of it wrongly",
+                    peer.0, piece.0
+                )
             }
             Self::Blamed { by, whom, why } => {
                 write!(f, "host {} blames honest {whom}: {why}", by.0)
