@@ -39,7 +39,7 @@ const PIECE_LEN: u32 = 2 * BLOCK_LEN;
 const STRIPE: u32 = BLOCK_LEN;
 
 /// Three files and an empty one. In version 1 they share pieces.
-const LENS: [u32; 4] = [PIECE_LEN + BLOCK_LEN + 300, 0, BLOCK_LEN + 1, 77];
+const LENS: [u32; 4] = [4 * PIECE_LEN + 300, 0, BLOCK_LEN + 1, 77];
 
 fn bytes_of(file: usize) -> Vec<u8> {
     let bytes = 0..LENS[file];
