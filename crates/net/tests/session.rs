@@ -594,7 +594,7 @@ fn more_unfinished_stretches_than_memory_still_become_the_content() {
     let addrs: Vec<_> = seeds.iter().map(Session::listen_addr).collect();
     let (mut config, _) = case.get(&addrs);
     config.buffers_bytes_max = 1;
-    assert!(join_within(Session::start(config).expect("started"), 60).complete);
+    assert!(join_within(Session::start(config).expect("started"), 300).complete);
     case.assert_arrived();
 }
 
