@@ -54,6 +54,9 @@ fn of_number(number: i32) -> Option<&'static str> {
         ErrorKind::AddrNotAvailable => {
             Some("this machine does not have the address; `ip address` lists those that it has")
         }
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
+            Some("no network leads there; `ip address` and `ip route` show those that are up")
+        }
         _ => None,
     }
 }
@@ -77,6 +80,7 @@ mod tests {
     #[test]
     fn errors_of_the_system_come_with_a_hint_of_what_to_do() {
         for (said, hint) in [
+            ("a: Network is unreachable (os error 101)", "ip route"),
             (
                 "t: making the folder: File exists (os error 17)",
                 "lies there",

@@ -77,7 +77,9 @@ pub(crate) fn run(args: Args, ctx: &Context) -> Result<Outcome, CmdError> {
     let result = demo::run(&scenario, &dir, &mut |told| screen.tell(told));
     screen.take_down();
     is_made.store(true, Ordering::Relaxed);
-    let demo = result.map_err(CmdError::surroundings)?;
+    let demo = result
+        .inspect_err(|_| ui::say(half(&dir)))
+        .map_err(CmdError::surroundings)?;
     ui::print(closing(&demo, &dir, seed, Paint::on(&stdout())))?;
     screen.say(&format!("\n{:.1} s in all.", began.elapsed().as_secs_f64()));
     Ok(if !demo.verification.verified() {
@@ -110,18 +112,26 @@ fn heed_interruptions(dir: &Path, bars: MultiProgress) -> std::io::Result<Arc<At
         };
         // The bars are in the way of the line; if they stay, so be it.
         let _ = bars.clear();
-        let dir = dir.display();
-        ui::say(if is_whole.load(Ordering::Relaxed) {
-            format!("interrupted: {dir} is whole")
+        let left = if is_whole.load(Ordering::Relaxed) {
+            format!("{} is whole", dir.display())
         } else {
-            format!("interrupted: {dir} holds half a demo, which shows nothing; remove it")
-        });
+            half(&dir)
+        };
+        ui::say(format!("interrupted: {left}"));
         std::process::exit(code)
     };
     std::thread::Builder::new()
         .name("interruptions".to_owned())
         .spawn(move || runtime.block_on(wait))?;
     Ok(is_made)
+}
+
+/// What is to be said of the folder of a demo that did not come to its end.
+fn half(dir: &Path) -> String {
+    format!(
+        "{} holds half a demo, which shows nothing; remove it",
+        dir.display()
+    )
 }
 
 fn opening(scenario: &Scenario, dir: &Path) -> String {
