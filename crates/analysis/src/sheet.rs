@@ -26,7 +26,7 @@ pub const NOT_HASHED_AGAIN: &str = "recorded as verified, not hashed again here"
 /// Name and version of the layout: of what the report's files say, in which words and order. Whoever
 /// changes a byte that is printed for the same records raises the version, since a bundle's report is
 /// compared byte for byte with the one that a verifier makes.
-pub const LAYOUT: &str = "skep-report 3";
+pub const LAYOUT: &str = "skep-report 4";
 
 /// What the dagger behind a time means.
 pub const UNSYNCHRONISED: &str = "† The kernel called the observer's clock unsynchronised: the time is \
