@@ -449,6 +449,43 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// The connection with a peer that the record is about, if it is about one.
+    pub fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Attempted { conn, .. }
+            | Self::AttemptFailed { conn, .. }
+            | Self::Reached { conn, .. }
+            | Self::Joined { conn, .. }
+            | Self::Extended { conn, .. }
+            | Self::ClaimedSet { conn, .. }
+            | Self::ClaimedGain { conn, .. }
+            | Self::Offers { conn, .. }
+            | Self::PieceAsked { conn, .. }
+            | Self::Refused { conn, .. }
+            | Self::Delivered { conn, .. }
+            | Self::Verified { conn, .. }
+            | Self::Refuted { conn, .. }
+            | Self::Whole { conn }
+            | Self::Violated { conn, .. }
+            | Self::Closed { conn, .. } => Some(*conn),
+            Self::Limited { conn, .. } => *conn,
+            Self::RunStarted { .. }
+            | Self::Target { .. }
+            | Self::Clock { .. }
+            | Self::TrackerAsked { .. }
+            | Self::TrackerAnswered { .. }
+            | Self::TrackerFailed { .. }
+            | Self::Listed { .. }
+            | Self::Mark { .. }
+            | Self::Stalled { .. }
+            | Self::RunCut { .. }
+            | Self::RunEnded { .. }
+            | Self::Unknown { .. } => None,
+        }
+    }
+}
+
 /// How bytes travel between us and an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {

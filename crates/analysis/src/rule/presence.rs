@@ -82,46 +82,11 @@ fn heard(body: &Body) -> bool {
     }
 }
 
-/// The connection that a record is about.
-fn conn_of(body: &Body) -> Option<ConnId> {
-    match body {
-        Body::Attempted { conn, .. }
-        | Body::AttemptFailed { conn, .. }
-        | Body::Reached { conn, .. }
-        | Body::Joined { conn, .. }
-        | Body::Extended { conn, .. }
-        | Body::ClaimedSet { conn, .. }
-        | Body::ClaimedGain { conn, .. }
-        | Body::Offers { conn, .. }
-        | Body::PieceAsked { conn, .. }
-        | Body::Refused { conn, .. }
-        | Body::Delivered { conn, .. }
-        | Body::Verified { conn, .. }
-        | Body::Refuted { conn, .. }
-        | Body::Whole { conn }
-        | Body::Violated { conn, .. }
-        | Body::Closed { conn, .. } => Some(*conn),
-        Body::Limited { conn, .. } => *conn,
-        Body::RunStarted { .. }
-        | Body::Target { .. }
-        | Body::Clock { .. }
-        | Body::TrackerAsked { .. }
-        | Body::TrackerAnswered { .. }
-        | Body::TrackerFailed { .. }
-        | Body::Listed { .. }
-        | Body::Mark { .. }
-        | Body::Stalled { .. }
-        | Body::RunCut { .. }
-        | Body::RunEnded { .. }
-        | Body::Unknown { .. } => None,
-    }
-}
-
 /// The visits among one endpoint's records, in the order in which they began.
 pub fn visits(records: &[Indexed<'_>]) -> Vec<Derived<Visit>> {
     let mut visits: Vec<Derived<Visit>> = Vec::new();
     for &entry in records {
-        let Some(conn) = conn_of(&entry.record.body) else {
+        let Some(conn) = entry.record.body.conn() else {
             continue;
         };
         if let Body::Reached { transport, .. } = &entry.record.body {

@@ -91,7 +91,7 @@ fn check(seed: u64, world: &World, records: &[Record]) {
     let mut conns: BTreeMap<ConnId, Seen> = BTreeMap::new();
     for record in records {
         let broken = |law: &str| panic!("seed {seed}: {law}: {record:?}");
-        let Some(conn) = conn_of(&record.body) else {
+        let Some(conn) = record.body.conn() else {
             continue;
         };
         let seen = conns.entry(conn).or_default();
@@ -195,28 +195,6 @@ struct Seen {
     closed: bool,
     asked: BTreeSet<PieceIndex>,
     delivered: BTreeSet<(PieceIndex, u32, u32)>,
-}
-
-fn conn_of(body: &Body) -> Option<ConnId> {
-    match body {
-        Body::Attempted { conn, .. }
-        | Body::AttemptFailed { conn, .. }
-        | Body::Reached { conn, .. }
-        | Body::Joined { conn, .. }
-        | Body::Extended { conn, .. }
-        | Body::ClaimedSet { conn, .. }
-        | Body::ClaimedGain { conn, .. }
-        | Body::Offers { conn, .. }
-        | Body::PieceAsked { conn, .. }
-        | Body::Refused { conn, .. }
-        | Body::Delivered { conn, .. }
-        | Body::Verified { conn, .. }
-        | Body::Refuted { conn, .. }
-        | Body::Whole { conn }
-        | Body::Violated { conn, .. }
-        | Body::Closed { conn, .. } => Some(*conn),
-        _ => None,
-    }
 }
 
 /// Knows the protocol, and does what its generator says.
