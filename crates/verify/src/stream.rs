@@ -88,7 +88,8 @@ impl Streams {
             None => Err(PassageError::NoBlock),
             Some(Holder::Datagram) => {
                 let payload = payload(files, path, capture)?;
-                let end = usize::try_from(stream + u64::from(len)).unwrap_or(usize::MAX);
+                let end =
+                    usize::try_from(stream.saturating_add(u64::from(len))).unwrap_or(usize::MAX);
                 let passage = payload.get(stream as usize..end);
                 passage.map(<[u8]>::to_vec).ok_or(PassageError::Beyond)
             }

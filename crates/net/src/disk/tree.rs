@@ -20,6 +20,9 @@ use super::{DiskError, files::Files, judge};
 /// The most blocks that are read for one answer: 32 MiB. Whoever wants more asks in parts.
 pub const BLOCKS_READ_MAX: u32 = 2048;
 
+/// How much is read at once for it, in bytes: memory that strangers make us take.
+const READ_LEN: u32 = 512 * 1024;
+
 /// The files of a torrent by the roots of their trees.
 #[derive(Debug, Default)]
 pub struct Trees {
@@ -160,11 +163,14 @@ fn leaves(
         let Some(v2) = info.piece_v2(piece).filter(|_| have.has(piece)) else {
             return Ok(None);
         };
-        buf.resize(v2.len as usize, 0);
-        if !files.read_at(judge::start_of(info, piece), &mut buf)? {
-            return Ok(None);
+        let start = judge::start_of(info, piece);
+        for offset in (0..v2.len).step_by(READ_LEN as usize) {
+            buf.resize((v2.len - offset).min(READ_LEN) as usize, 0);
+            if !files.read_at(start + u64::from(offset), &mut buf)? {
+                return Ok(None);
+            }
+            leaves.extend(lanes::sha256_blocks(&buf, BLOCK_LEN as usize));
         }
-        leaves.extend(lanes::sha256_blocks(&buf, BLOCK_LEN as usize));
     }
     Ok(Some(leaves))
 }

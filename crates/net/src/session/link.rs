@@ -218,18 +218,9 @@ impl Link {
                 }
             }
             if let Flushed::Unreadable(error) = &flushed {
-                let path = error
-                    .as_ref()
-                    .and_then(|error| error.path())
-                    .map(ToOwned::to_owned);
-                let reason = error
-                    .as_ref()
-                    .map_or("it is shorter than it was".into(), |error| {
-                        error.to_string()
-                    });
                 core.world.tell(What::DiskFailed {
-                    path: path.unwrap_or_default(),
-                    reason,
+                    path: error.path().map(ToOwned::to_owned).unwrap_or_default(),
+                    reason: error.to_string(),
                 });
             }
             let more = blocks

@@ -14,7 +14,7 @@ use tokio::{io::Interest, net::TcpStream};
 
 use super::{What, world::AHEAD_BYTES};
 use crate::{
-    disk::{DiskError, files::Files},
+    disk::{DiskError, files::Files, layout::Span},
     rate::Bucket,
 };
 
@@ -85,7 +85,7 @@ pub(super) enum Flushed {
     /// The connection is broken.
     Broken,
     /// A block cannot be read: the content is not what it was.
-    Unreadable(Option<DiskError>),
+    Unreadable(DiskError),
 }
 
 impl Outbox {
@@ -302,7 +302,7 @@ fn send(stream: &TcpStream, bytes: &[u8], more_follows: bool) -> io::Result<usiz
 }
 
 /// Sends content from `offset` on; `follows` says whether something is to leave behind it, for which the
-/// kernel may wait. The outer error says that the content is not there.
+/// kernel may wait. The outer error says that the content is not there or cannot be read.
 fn send_content(
     stream: &TcpStream,
     files: &mut Files,
@@ -310,7 +310,7 @@ fn send_content(
     offset: u64,
     len: u64,
     follows: bool,
-) -> Result<io::Result<usize>, Option<DiskError>> {
+) -> Result<io::Result<usize>, DiskError> {
     let more_than = |part: usize| follows || (part as u64) < len;
     let layout = files.layout();
     let span = layout.spans(offset, len).next();
@@ -326,8 +326,12 @@ fn send_content(
         let part = COPY_BYTES.min(len as usize);
         return Ok(send(stream, &[0; COPY_BYTES][..part], more_than(part)));
     }
-    let span = span.ok_or(None)?;
-    let file = files.readable(span.file).map_err(Some)?.ok_or(None)?;
+    let Some(span) = span else {
+        return Ok(Err(io::ErrorKind::InvalidInput.into()));
+    };
+    let Some(file) = files.readable(span.file)? else {
+        return Err(ended(files, span.file, 0));
+    };
     let mut at = span.at;
     let sent = stream.try_io(Interest::WRITABLE, || {
         rustix::fs::sendfile(
@@ -340,25 +344,48 @@ fn send_content(
     });
     match sent {
         // The file ends where it did not end before.
-        Ok(0) => Err(None),
-        Err(error) if is_unsupported(&error) => {
-            let mut buf = [0; COPY_BYTES];
-            let part = &mut buf[..COPY_BYTES.min(span.len as usize)];
-            if !files.read_at(offset, part).map_err(Some)? {
-                return Err(None);
-            }
-            let more = more_than(part.len());
-            Ok(send(stream, part, more))
+        Ok(0) => Err(ended(files, span.file, span.at)),
+        Err(error) if !is_of_the_moment(&error) => {
+            let part = COPY_BYTES.min(span.len as usize);
+            copy_content(stream, files, &span, offset, part, more_than(part))
         }
         sent => Ok(sent),
     }
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
-    let errno = rustix::io::Errno::from_io_error(error);
+/// Sends `len` bytes of content, at most [`COPY_BYTES`], through our memory: for file systems from which the
+/// kernel does not send itself. And whatever else `sendfile` refuses, this tells whose fault it is: an
+/// error of the file names it, and one of the socket comes again.
+fn copy_content(
+    stream: &TcpStream,
+    files: &mut Files,
+    span: &Span,
+    offset: u64,
+    len: usize,
+    follows: bool,
+) -> Result<io::Result<usize>, DiskError> {
+    let mut buf = [0; COPY_BYTES];
+    let part = &mut buf[..len];
+    if !files.read_at(offset, part)? {
+        return Err(ended(files, span.file, span.at));
+    }
+    Ok(send(stream, part, follows))
+}
+
+/// A file that is shorter than it was, or gone.
+fn ended(files: &Files, file: usize, at: u64) -> DiskError {
+    DiskError::Ended {
+        path: files.path(file),
+        at,
+        expected: files.layout().files()[file].len,
+    }
+}
+
+/// Whether the socket or a signal says "later", and nothing is wrong.
+fn is_of_the_moment(error: &io::Error) -> bool {
     matches!(
-        errno,
-        Some(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
 }
 
@@ -371,19 +398,111 @@ mod tests {
 
     use super::*;
 
-    /// A socket whose other end reads nothing: refusals pile up to the one limit, `have` messages to the
-    /// other; once all has left, nothing waits.
-    #[tokio::test]
-    async fn what_waits_for_a_peer_that_does_not_read_is_counted() {
+    async fn pair() -> (TcpStream, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("bound");
         let addr = listener.local_addr().expect("bound");
         let (ours, theirs) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (ours, (mut theirs, _)) = (ours.expect("connected"), theirs.expect("accepted"));
-        let layout = crate::disk::layout::Layout::new([(vec!["t".to_owned()], 1)]);
-        let place = crate::session::Place::Under("nowhere".into());
+        let (ours, (theirs, _)) = (ours.expect("connected"), theirs.expect("accepted"));
+        ours.writable().await.expect("writable");
+        (ours, theirs)
+    }
+
+    /// Content of one file, `t` in the folder `t` under `dir`.
+    fn files(dir: &std::path::Path, len: u64) -> Files {
+        let layout = crate::disk::layout::Layout::new([(vec!["t".to_owned()], len)]);
+        let place = crate::session::Place::Under(dir.to_owned());
         let access = crate::disk::files::Access::Read;
-        let mut files = Files::new(std::sync::Arc::new(layout), &place, "t", access);
+        Files::new(std::sync::Arc::new(layout), &place, "t", access)
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_does_not_send_itself_is_copied_and_is_the_same() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let content: Vec<u8> = (0..60_000u32).map(|n| (n * n / 7) as u8).collect();
+        std::fs::create_dir(dir.path().join("t")).expect("created");
+        std::fs::write(dir.path().join("t/t"), &content).expect("written");
+        let mut files = files(dir.path(), content.len() as u64);
+        for copied in [false, true] {
+            let (ours, mut theirs) = pair().await;
+            let mut at = 0;
+            while at < content.len() as u64 {
+                let left = content.len() as u64 - at;
+                let span = Span {
+                    file: 0,
+                    at,
+                    len: left,
+                };
+                let sent = if copied {
+                    let len = COPY_BYTES.min(left as usize);
+                    copy_content(&ours, &mut files, &span, at, len, false)
+                } else {
+                    send_content(&ours, &mut files, 65_536, at, left, false)
+                };
+                at += sent.expect("readable").expect("room in the socket") as u64;
+            }
+            drop(ours);
+            let mut read = Vec::new();
+            let reading = tokio::io::AsyncReadExt::read_to_end(&mut theirs, &mut read);
+            reading.await.expect("read");
+            assert!(read == content, "copied: {copied}");
+        }
+    }
+
+    /// Whose fault an error is: a file that was cut short or is gone is named, and a connection that is
+    /// gone is the connection's.
+    #[tokio::test]
+    async fn a_file_that_cannot_be_sent_is_named_and_a_broken_connection_is_not_its_fault() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("t/t");
+        std::fs::create_dir(dir.path().join("t")).expect("created");
+        std::fs::write(&path, [7; 10_000]).expect("written");
+        let (ours, theirs) = pair().await;
+        let mut short = files(dir.path(), 30_000);
+        let sent = send_content(&ours, &mut short, 65_536, 12_000, 100, false);
+        assert!(
+            matches!(&sent, Err(DiskError::Ended { path: named, .. }) if *named == path),
+            "{sent:?}"
+        );
+        let span = Span {
+            file: 0,
+            at: 12_000,
+            len: 100,
+        };
+        let copied = copy_content(&ours, &mut short, &span, 12_000, 100, false);
+        assert!(
+            matches!(&copied, Err(DiskError::Ended { path: named, .. }) if *named == path),
+            "{copied:?}"
+        );
+
+        let nowhere = dir.path().join("nowhere");
+        let sent = send_content(&ours, &mut files(&nowhere, 9), 65_536, 0, 9, false);
+        assert!(
+            matches!(&sent, Err(DiskError::Ended { path: named, .. }) if *named == nowhere.join("t/t")),
+            "{sent:?}"
+        );
+
+        socket2::SockRef::from(&theirs)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("set");
+        drop(theirs);
+        let mut whole = files(dir.path(), 10_000);
+        loop {
+            match send_content(&ours, &mut whole, 65_536, 0, 10_000, false) {
+                Ok(Err(error)) if is_of_the_moment(&error) => tokio::task::yield_now().await,
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// A socket whose other end reads nothing: refusals pile up to the one limit, `have` messages to the
+    /// other; once all has left, nothing waits.
+    #[tokio::test]
+    async fn what_waits_for_a_peer_that_does_not_read_is_counted() {
+        let (ours, mut theirs) = pair().await;
+        let mut files = files("nowhere".as_ref(), 1);
         let mut limit = Bucket::new(None, Moment::ZERO);
         let mut out = Outbox::default();
         let have = Message::Have(PieceIndex(7)).to_bytes();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use skep_hash::Sha256Digest;
-use skep_wire::{Moment, peer::HashRequest};
+use skep_wire::{Moment, peer::HashRequest, piece::BLOCK_LEN};
 
 use super::{Action, HASH_REFUSAL_SECS, PeerKey, Torrent};
 
@@ -19,7 +19,10 @@ impl Torrent {
                 return;
             };
             let makes_sense = request.check().is_ok();
-            let is_costly = request.base_layer == 0 || !makes_sense;
+            let piece_layer = (self.config.sizes.piece_len() / BLOCK_LEN).max(1).ilog2();
+            // A layer below that of the pieces is made from blocks of the disk, which cost us much more
+            // than the request costs the peer; of the piece layer and those above, everything is there.
+            let is_costly = request.base_layer < piece_layer.max(1) || !makes_sense;
             if is_costly && entry.leaf_requests.take(now).is_none() {
                 return;
             }

@@ -243,7 +243,9 @@ impl Torrent {
             return;
         }
         let begin = (probe.part * request.length) as usize;
-        let ours = probe.ours.iter().skip(begin).zip(hashes);
+        // Behind the leaves come the uncles that prove them.
+        let leaves = hashes.iter().take(request.length as usize);
+        let ours = probe.ours.iter().skip(begin).zip(leaves);
         let wrong = ours.enumerate().filter(|(_, (ours, right))| ours != right);
         let wrong: Vec<usize> = wrong.map(|(at, _)| begin + at).collect();
         probe.bad.extend(wrong);

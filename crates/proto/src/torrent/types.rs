@@ -125,7 +125,7 @@ pub enum Action {
     },
     /// A peer asks for hashes of a file's tree (BEP 52), and the request makes sense by itself: answer
     /// with [`super::Torrent::handle_hashes`], which see. Of each peer the driver has at most one such
-    /// request, and of those for layer 0, which may have to be read from the disk, no more than
+    /// request, and of those for a layer below the pieces', which is made from what is on the disk, no more than
     /// [`super::LEAF_REQUESTS_BURST`] and then one every [`super::LEAF_REQUEST_SECS`].
     HashesWanted {
         /// Who asks.

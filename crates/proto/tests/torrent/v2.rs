@@ -15,6 +15,7 @@ use skep_wire::{
         Handshake, HashRequest, Message, Reserved,
         ext::{ExtHandshake, LT_DONTHAVE},
     },
+    piece::BLOCK_LEN,
 };
 
 use crate::rig::{HASH, Rig, Said, US, V2, addr, block, config, peer_id, set};
@@ -176,8 +177,16 @@ fn requests_that_cost_much_are_answered_slowly() {
         length: 3,
         ..ask(3, 0)
     };
-    for request in [ask(0, 0), senseless] {
-        let mut rig = Rig::new(v2_only(4));
+    for (piece_blocks, request) in [
+        (2, ask(0, 0)),
+        (2, senseless),
+        (1024, ask(1, 0)),
+        (1024, ask(9, 0)),
+    ] {
+        let mut setup = v2_only(4);
+        let piece_len = piece_blocks * BLOCK_LEN;
+        setup.sizes = PieceSizes::uniform(piece_len, 4 * u64::from(piece_len));
+        let mut rig = Rig::new(setup);
         let peer = rig.joins_v2(1, &set(4, []));
         let mut answered = 0;
         let mut most = 0;
@@ -188,7 +197,7 @@ fn requests_that_cost_much_are_answered_slowly() {
                 &[request; 3][..if second < 10 { 3 } else { 0 }],
             );
             while let Some((to, wanted)) = rig.desk.hashes_wanted.pop() {
-                assert_eq!((to, wanted), (peer, ask(0, 0)));
+                assert_eq!((to, wanted), (peer, request));
                 let hashes = [Sha256Digest::default(); 2];
                 rig.torrent
                     .handle_hashes(to, wanted, Some(&hashes), rig.now);
