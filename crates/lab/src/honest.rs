@@ -283,6 +283,7 @@ impl Scribe {
             | Did::Completed
             | Did::DiskFailed { .. }
             | Did::DiskRecovered
+            | Did::AttributesLeft { .. }
             | Did::PiecesLost { .. }
             | Did::Moved { .. }
             | Did::MoveFailed { .. } => vec![],

@@ -3,10 +3,12 @@
 //! What it is: [`layout`] says which bytes of which file a stretch of content is, [`files`] opens
 //! them without ever leaving the folder that the user named, [`check`] hashes what is there on all
 //! cores, [`writer`] hashes and writes what arrives on threads of its own, [`keeper`] makes it last,
-//! [`moving`] brings the files to another place, and [`resume`] keeps what is known to be good across runs.
+//! [`moving`] brings the files to another place, [`attributes`] makes the links of a torrent and lets its programs be
+//! run, and [`resume`] keeps what is known to be good across runs.
 //! All of them reach the disk through [`system`] alone, so that tests can try every call. What it is not: a
 //! cache. The page cache is one.
 
+pub mod attributes;
 pub mod check;
 pub mod files;
 pub mod judge;

@@ -292,6 +292,16 @@ pub enum What {
     },
     /// Every piece is there.
     Completed,
+    /// Everything is there, but some symbolic links are not made, or some files may not be run, as the torrent says
+    /// (BEP 47).
+    AttributesLeft {
+        /// How many.
+        count: usize,
+        /// The first.
+        path: PathBuf,
+        /// Why it is left as it is.
+        reason: String,
+    },
     /// The disk refused; nothing is fetched until it takes the piece.
     DiskFailed {
         /// The file.

@@ -3,6 +3,8 @@
 
 #[path = "session/hostile.rs"]
 mod hostile;
+#[path = "session/links.rs"]
+mod links;
 #[path = "session/support.rs"]
 mod support;
 #[path = "session/versions.rs"]

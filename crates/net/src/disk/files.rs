@@ -158,13 +158,13 @@ impl<S: FileSystem> Files<S> {
         self.prefix.iter().chain(own).map(String::as_str)
     }
 
-    /// Length and modification time of a file; `None` if there is none.
+    /// Length and modification time of a file; `None` if there is none, or none is to be.
     ///
     /// # Errors
     ///
     /// [`DiskError`] if the system refuses to say.
     pub fn stamp(&self, file: usize) -> Result<Option<Stamp>, DiskError> {
-        if self.layout.files()[file].padding {
+        if !self.layout.files()[file].is_stored() {
             return Ok(None);
         }
         let path = self.path(file);
@@ -368,7 +368,7 @@ impl<S: FileSystem> Files<S> {
         for file in 0..self.open.len() {
             let slot = &self.layout.files()[file];
             let len = slot.len;
-            if len > 0 && !slot.padding {
+            if len > 0 && slot.is_stored() {
                 let open = self.writable(file)?;
                 open.allocate(len)
                     .map_err(DiskError::io("take disk space for", &self.path(file)))?;
@@ -377,13 +377,13 @@ impl<S: FileSystem> Files<S> {
         Ok(())
     }
 
-    /// Creates the files of length 0, which no piece ever touches.
+    /// Creates the files of length 0, which no piece ever touches; not the links, which have no bytes either.
     ///
     /// # Errors
     ///
     /// [`DiskError`] naming the file that could not be created.
     pub fn create_empty_files(&mut self) -> Result<(), DiskError> {
-        let is_empty = |slot: &Slot| slot.len == 0 && !slot.padding;
+        let is_empty = |slot: &Slot| slot.len == 0 && slot.is_stored();
         let empty: Vec<usize> = (0..self.open.len())
             .filter(|&file| is_empty(&self.layout.files()[file]))
             .collect();
@@ -478,7 +478,7 @@ impl<S: FileSystem> Files<S> {
         let mut devices = std::collections::BTreeSet::new();
         let singly = self.open.len() <= SYNCED_SINGLY_MAX;
         for file in 0..self.open.len() {
-            if self.layout.files()[file].padding {
+            if !self.layout.files()[file].is_stored() {
                 continue;
             }
             let path = self.path(file);
@@ -549,7 +549,7 @@ impl<S: FileSystem> Files<S> {
     /// [`DiskError`] naming a file that is there and cannot be opened.
     pub fn forget_cached(&mut self) -> Result<(), DiskError> {
         for file in 0..self.open.len() {
-            if !self.layout.files()[file].padding
+            if self.layout.files()[file].is_stored()
                 && let Some(open) = self.readable(file)?
             {
                 open.forget_cached();

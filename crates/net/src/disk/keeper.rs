@@ -12,6 +12,7 @@ use skep_wire::{Bitfield, PieceIndex, metainfo::Metainfo};
 
 use super::{
     DiskError,
+    attributes::{self, Left},
     check::{self, Watch},
     files::{Access, Files},
     resume,
@@ -29,6 +30,8 @@ pub struct Keeper<S: FileSystem = System> {
     safe: Bitfield,
     /// Whether a sync has failed since.
     in_doubt: bool,
+    /// What was found when the links of whole content were made, until somebody asks.
+    left: Option<Left>,
 }
 
 /// Why a claim is not kept.
@@ -57,6 +60,7 @@ impl<S: FileSystem> Keeper<S> {
             resume_file,
             safe,
             in_doubt: false,
+            left: None,
         }
     }
 
@@ -87,6 +91,11 @@ impl<S: FileSystem> Keeper<S> {
         })
     }
 
+    /// What was not made as the torrent says, if the last claim was of all and links were made.
+    pub fn take_left(&mut self) -> Option<Left> {
+        self.left.take()
+    }
+
     fn try_keep(
         &mut self,
         keep: &Keep,
@@ -100,6 +109,10 @@ impl<S: FileSystem> Keeper<S> {
         for &piece in &lost {
             claim.remove(piece);
         }
+        let is_whole = *keep == Keep::Whole && lost.is_empty();
+        if is_whole {
+            self.left = Some(attributes::apply(&mut self.files)?);
+        }
         if let Err(error) = self.files.sync_all() {
             self.in_doubt = true;
             self.files.forget_cached()?;
@@ -108,7 +121,7 @@ impl<S: FileSystem> Keeper<S> {
         self.in_doubt = false;
         self.safe = claim.clone();
         let system = &self.files.system;
-        if *keep == Keep::Whole && lost.is_empty() {
+        if is_whole {
             resume::remove(system, &self.resume_file)?;
         } else {
             let stamps = resume::stamps_of(&self.files)?;

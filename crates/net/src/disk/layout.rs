@@ -1,6 +1,6 @@
 //! Which bytes of which file a stretch of a torrent's content is.
 
-use skep_wire::metainfo::{self, Info};
+use skep_wire::metainfo::{self, Info, Link};
 
 /// The files of a torrent in its piece space: end to end, or each from a piece's beginning on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub struct Slot {
     pub offset: u64,
     /// Whether it is padding (BEP 47): zeroes that nobody stores.
     pub padding: bool,
+    /// Where it leads, if it is a symbolic link (BEP 47). Then its length is 0.
+    pub link: Option<Link>,
+    /// Whether it may be run (BEP 47).
+    pub executable: bool,
+}
+
+impl Slot {
+    /// Whether it is a regular file: neither padding nor a link.
+    pub fn is_stored(&self) -> bool {
+        !self.padding && self.link.is_none()
+    }
 }
 
 /// A stretch of one file.
@@ -48,6 +59,8 @@ impl Layout {
                     len,
                     offset,
                     padding: false,
+                    link: None,
+                    executable: false,
                 }
             })
             .collect();
@@ -61,6 +74,8 @@ impl Layout {
             len: file.len,
             offset: file.offset,
             padding: file.padding,
+            link: file.attr.link.clone(),
+            executable: file.attr.executable,
         };
         Self {
             files: info.files.iter().map(slot).collect(),

@@ -1,7 +1,7 @@
 //! The files of a torrent to another place.
 //!
 //! Within a file system a file is renamed, which is done at once and loses nothing; between two it is
-//! copied and synced, and only when all have arrived are the old ones removed. If anything fails, what was
+//! copied and synced, and a link made anew, and only when all have arrived are the old ones removed. If anything fails, what was
 //! done is undone: then everything lies where it lay. Whoever has an old file open goes on reading it.
 
 use std::{ffi::OsString, io::ErrorKind, path::Path};
@@ -87,8 +87,14 @@ fn is_there<S: FileSystem>(
     let Some((dir, name)) = files.parent(file, Create::No)? else {
         return Ok(None);
     };
-    let is_there = files.system.is_in(&dir, &name);
-    let is_there = is_there.map_err(DiskError::io("look at", &files.path(file)))?;
+    let is_there = match files.layout().files()[file].link {
+        // What is no link where one should be is not of the torrent.
+        Some(_) => files.system.is_link_in(&dir, &name),
+        None => {
+            let is_there = files.system.is_in(&dir, &name);
+            is_there.map_err(DiskError::io("look at", &files.path(file)))?
+        }
+    };
     Ok(is_there.then_some((dir, name)))
 }
 
@@ -122,6 +128,17 @@ fn move_file<S: FileSystem>(
             _ => return Err(DiskError::io("move to", &new_path)(error)),
         },
     }
+    let slot = &from.layout().files()[file];
+    if slot.link.is_some() {
+        let text = system
+            .read_link_in(&old_dir, &old_name)
+            .map_err(DiskError::io("read link", &old_path))?;
+        return match system.link_in(&new_dir, &new_name, &text) {
+            Ok(()) => Ok(Moved::Copied),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => in_the_way(new_path),
+            Err(error) => Err(DiskError::io("make link", &new_path)(error)),
+        };
+    }
     let old = system
         .open_in(&old_dir, &old_name, How::Read)
         .map_err(DiskError::io("open", &old_path))?;
@@ -130,6 +147,10 @@ fn move_file<S: FileSystem>(
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return in_the_way(new_path),
         Err(error) => return Err(DiskError::io("create", &new_path)(error)),
     };
+    if slot.executable {
+        // Not every file system knows such files; the content is none the worse for it.
+        let _ = new.let_run();
+    }
     let copied = old.copy_to(&new).and_then(|()| new.sync());
     copied.map_err(|error| {
         // The rest of what was copied is of no use to anybody.

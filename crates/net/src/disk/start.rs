@@ -6,6 +6,7 @@ use skep_wire::{Bitfield, metainfo::Metainfo};
 
 use super::{
     DiskError,
+    attributes::{self, Left},
     files::{Access, Files, folder_of, make_folders},
     resume,
     system::FileSystem,
@@ -39,14 +40,17 @@ pub fn to_fetch<S: FileSystem>(
     Ok(())
 }
 
-/// Makes sure that content that is whole stays so, and removes its resume file.
+/// Makes sure that content that is whole stays so, with its links and what may be run, and removes its resume
+/// file.
 ///
 /// # Errors
 ///
 /// [`DiskError`] naming what could not be made, synced or removed.
-pub fn with_all<S: FileSystem>(files: &Files<S>, resume_file: &Path) -> Result<(), DiskError> {
+pub fn with_all<S: FileSystem>(files: &Files<S>, resume_file: &Path) -> Result<Left, DiskError> {
     let mut files = files.again(Access::Write);
     files.create_empty_files()?;
+    let left = attributes::apply(&mut files)?;
     files.sync_all()?;
-    resume::remove(&files.system, resume_file)
+    resume::remove(&files.system, resume_file)?;
+    Ok(left)
 }

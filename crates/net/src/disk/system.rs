@@ -4,13 +4,16 @@
 //! Calls with a folder and a name follow no link; calls with a path do.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fmt::Debug,
-    fs::{File, Metadata},
+    fs::{File, Metadata, Permissions},
     io::{self, IoSlice},
     num::NonZero,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
+    os::unix::{
+        ffi::OsStringExt as _,
+        fs::{MetadataExt as _, PermissionsExt as _},
+    },
+    path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
@@ -94,6 +97,10 @@ pub trait FileSystem: Debug + Clone + Send + Sync + 'static {
         from: (&Self::Folder, &OsStr),
         to: (&Self::Folder, &OsStr),
     ) -> io::Result<()>;
+    /// Makes a link with this text where nothing is.
+    fn link_in(&self, folder: &Self::Folder, name: &OsStr, text: &Path) -> io::Result<()>;
+    /// The text of a link.
+    fn read_link_in(&self, folder: &Self::Folder, name: &OsStr) -> io::Result<PathBuf>;
     /// Removes a file of a folder.
     fn remove_in(&self, folder: &Self::Folder, name: &OsStr) -> io::Result<()>;
 }
@@ -119,6 +126,8 @@ pub trait OpenFile: Debug + Send + Sync {
     /// Has the system forget what it keeps of the file that need not be written: what is read then is what
     /// the disk has.
     fn forget_cached(&self);
+    /// Lets everybody run it who may read it.
+    fn let_run(&self) -> io::Result<()>;
     /// Copies all of it to the beginning of another.
     fn copy_to(&self, to: &Self) -> io::Result<()>;
 }
@@ -237,6 +246,15 @@ impl FileSystem for System {
         )?)
     }
 
+    fn link_in(&self, folder: &OwnedFd, name: &OsStr, text: &Path) -> io::Result<()> {
+        Ok(rustix::fs::symlinkat(text, folder, name)?)
+    }
+
+    fn read_link_in(&self, folder: &OwnedFd, name: &OsStr) -> io::Result<PathBuf> {
+        let text = rustix::fs::readlinkat(folder, name, Vec::new())?;
+        Ok(OsString::from_vec(text.into_bytes()).into())
+    }
+
     fn remove_in(&self, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(folder, name, AtFlags::empty())?)
     }
@@ -288,6 +306,15 @@ impl OpenFile for File {
 
     fn forget_cached(&self) {
         let _ = rustix::fs::fadvise(self, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
+    fn let_run(&self) -> io::Result<()> {
+        let mode = self.metadata()?.mode() & 0o7777;
+        let wanted = mode | (mode & 0o444) >> 2;
+        if mode == wanted {
+            return Ok(());
+        }
+        self.set_permissions(Permissions::from_mode(wanted))
     }
 
     fn copy_to(&self, to: &Self) -> io::Result<()> {

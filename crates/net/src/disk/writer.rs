@@ -30,6 +30,7 @@ use skep_wire::{
 
 use super::{
     DiskError,
+    attributes::Left,
     files::{Access, CALL_BYTES_MAX, Files, PARTS_MAX},
     judge::{self, Finding, Hashing, Pieces as _, Stretch},
     keeper::{Keeper, Unkept},
@@ -150,6 +151,8 @@ pub enum Keep {
 pub enum Report {
     /// A batch is done.
     Done(Done),
+    /// The links of content that is whole are made, but for these. Comes before the claim is kept.
+    Left(Left),
     /// A claim is kept but for these pieces, which the disk has lost; or cannot be.
     Kept(Result<Vec<PieceIndex>, Unkept>),
 }
@@ -209,7 +212,11 @@ impl Writer {
             while let Ok(keep) = keep_queue.recv() {
                 // Only the latest claim matters.
                 let keep = keep_queue.try_iter().last().unwrap_or(keep);
-                report(Report::Kept(keeper.keep(&keep)));
+                let kept = keeper.keep(&keep);
+                if let Some(left) = keeper.take_left().filter(|_| kept.is_ok()) {
+                    report(Report::Left(left));
+                }
+                report(Report::Kept(kept));
             }
         };
         writer.threads.push(

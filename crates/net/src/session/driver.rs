@@ -37,6 +37,7 @@ use super::{
 use crate::{
     disk::{
         DiskError,
+        attributes::Left,
         check::{self, Watch},
         files::{Access, Files, descriptors_max},
         keeper::Keeper,
@@ -264,6 +265,17 @@ fn refuse_foreign(files: &Files) -> Result<(), DiskError> {
     Ok(())
 }
 
+/// What is said of links that were not made; nothing if all were.
+fn left_out(left: Left) -> Option<What> {
+    let Left { count, first } = left;
+    let (path, reason) = first?;
+    Some(What::AttributesLeft {
+        count,
+        path,
+        reason,
+    })
+}
+
 /// A session whose content has been checked.
 struct Running {
     config: SessionConfig,
@@ -324,8 +336,8 @@ impl Running {
             let started = Writer::start(&files, torrent, keeper, report);
             Some(started.map_err(SessionError::Start)?)
         } else {
-            if fetches {
-                start::with_all(&files, &resume_file)?;
+            if fetches && let Some(what) = left_out(start::with_all(&files, &resume_file)?) {
+                config.events.tell(now, what);
             }
             None
         };
@@ -502,6 +514,11 @@ impl Running {
                     }
                 });
                 self.after_verdict();
+            }
+            Report::Left(left) => {
+                if let Some(what) = left_out(left) {
+                    self.shared.turn(|core, _| core.world.tell(what));
+                }
             }
             Report::Kept(kept) => {
                 let what = self.keeping.take();

@@ -49,12 +49,17 @@ impl Case {
         Self::make(write, piece_len, version)
     }
 
-    fn make(write: impl FnOnce(&Path), piece_len: u32, version: Version) -> Self {
+    /// What `write` makes in its folder, links as links.
+    pub(crate) fn make(write: impl FnOnce(&Path), piece_len: u32, version: Version) -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         let root = dir.path().join("source/t");
         std::fs::create_dir_all(root.parent().expect("has one")).expect("created");
         write(&root);
-        let survey = create::survey(&root, create::Links::Refuse).expect("surveyed");
+        let options = create::Options {
+            links: create::Links::Keep,
+            executable: true,
+        };
+        let survey = create::survey(&root, options).expect("surveyed");
         let info = create::plan(&survey, version, piece_len)
             .and_then(|plan| create::hash(&survey, plan, &Watch::default()))
             .expect("hashed");

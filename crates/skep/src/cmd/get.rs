@@ -15,6 +15,9 @@ use crate::{
 /// What is there already is checked and kept; what was fetched is never fetched again, also after a
 /// crash. Ends when everything is there, unless it is told to go on sharing.
 ///
+/// When everything is there, the torrent's symbolic links are made and its programs may be run (BEP 47). A link
+/// that leads out of the torrent is not made, and nothing that lies where a link should be is replaced.
+///
 /// Trackers are asked as BEP 12 says: tier after tier, in a tier in an order that is drawn, until one
 /// answers. The others are asked only where that one fails, so not every tracker hears of us.
 ///

@@ -66,6 +66,7 @@ impl Notes {
             What::DiskFailed { .. }
             | What::DiskRecovered
             | What::PiecesLost { .. }
+            | What::AttributesLeft { .. }
             | What::Moved { .. }
             | What::MoveFailed { .. }
             | What::PeerBanned { .. }
@@ -213,6 +214,18 @@ fn sentence(what: &What, remotes: &BTreeMap<PeerKey, SocketAddr>) -> String {
         What::DiskRecovered => "the disk takes pieces again".to_owned(),
         What::PiecesLost { count } => {
             format!("the disk lost {count} pieces that it refused to keep; fetching them again")
+        }
+        What::AttributesLeft {
+            count,
+            path,
+            reason,
+        } => {
+            let path = path.display();
+            let more = match count.saturating_sub(1) {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            format!("warning: {path} is not made as the torrent says: {reason}{more}")
         }
         What::Moved {
             place: Place::Under(dir),

@@ -160,6 +160,14 @@ fn everything() -> Vec<(What, &'static str)> {
             "moved to done",
         ),
         (
+            What::AttributesLeft {
+                count: 3,
+                path: PathBuf::from("album/up"),
+                reason: "leads to nothing in the torrent".into(),
+            },
+            "warning: album/up is not made as the torrent says: leads to nothing in the torrent (and 2 more)",
+        ),
+        (
             What::MoveFailed {
                 reason: "done/album is there already".into(),
             },
@@ -192,6 +200,7 @@ fn without_verbose_only_trouble_and_the_address_are_said_and_with_quiet_only_tro
         "the disk takes pieces again",
         "the disk lost 3 pieces that it refused to keep; fetching them again",
         "moved to done",
+        "warning: album/up is not made as the torrent says: leads to nothing in the torrent (and 2 more)",
         "not moved: done/album is there already",
     ];
     assert_eq!(said(true), trouble);
