@@ -182,7 +182,7 @@ def bad_block(kind):
     finally:
         if g: g.stop()
         kill(c); t.interrupt()
-    need(liar.spoilt, "no block was spoilt", g)
+    need(liar.spoilt, f"no block was spoilt, of {liar.sent} bytes sent", g)
     lines = g.text().splitlines()
     failed = [l for l in lines if "does not have its hash" in l]
     need(len(failed) == 1 and f"piece {liar.spoilt[0]} does not have its hash; 1 of its blocks is wrong" in failed[0], f"said of bad pieces: {failed}", g)

@@ -1,7 +1,8 @@
-"""A seeder that sends right blocks until it is told to spoil one: then the next block that it is asked for has a wrong byte. For one
-connection at a time, of a torrent with the files' pieces apart (version 2, hybrids). Standard library only."""
+"""A seeder that sends some right blocks and waits until it is told to spoil one: then the next block that it was asked for has a wrong
+byte, and further ones are right. For one connection at a time, of a torrent with the files' pieces apart (version 2, hybrids). Standard library only."""
 import socket, struct, threading
 
+RIGHT_BYTES = 4 * 16 * 1024
 UNCHOKE, INTERESTED, REQUEST, PIECE, CANCEL, HAVE_ALL = 1, 2, 6, 7, 8, 14
 
 
@@ -35,6 +36,8 @@ class Spoiler(threading.Thread):
             body = read(s, struct.unpack(">I", read(s, 4))[0])
             if body[:1] != bytes([REQUEST]): continue
             piece, begin, n = struct.unpack(">III", body[1:])
+            # Not everything that it is asked for at first: then nothing would be left to spoil.
+            if self.sent >= RIGHT_BYTES: self.armed.wait(30)
             block = bytearray(self.pieces[piece][begin:begin + n].ljust(n, b"\0"))
             if self.armed.is_set() and self.spoilt is None:
                 self.spoilt = (piece, begin); block[n // 2] ^= 1
