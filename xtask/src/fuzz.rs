@@ -13,6 +13,15 @@ use crate::shell;
 /// Seconds a target in an ordinary run.
 pub(crate) const SECONDS: u32 = 10;
 
+/// What the fuzzer draws its changes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chance {
+    /// A seed of its own in each run, to find what no run has found.
+    Drawn,
+    /// The same seed in every run: what fails then is a change of the code, not luck.
+    Same,
+}
+
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let seconds = args
         .iter()
@@ -22,7 +31,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if let Some(why) = missing() {
         bail!("cannot fuzz here: {why}");
     }
-    all(only.map(String::as_str), seconds)
+    all(only.map(String::as_str), seconds, Chance::Drawn)
 }
 
 /// Why fuzzing cannot be done here, if so. Installs cargo-fuzz where it is missing.
@@ -36,7 +45,7 @@ pub(crate) fn missing() -> Option<String> {
 }
 
 /// Fuzzes every target (or one) for `seconds`.
-pub(crate) fn all(only: Option<&str>, seconds: u32) -> Result<()> {
+pub(crate) fn all(only: Option<&str>, seconds: u32, chance: Chance) -> Result<()> {
     let targets = shell::output(fuzz(&["list"])).context("list fuzz targets")?;
     let targets: Vec<&str> = targets
         .lines()
@@ -46,6 +55,10 @@ pub(crate) fn all(only: Option<&str>, seconds: u32) -> Result<()> {
         bail!("no such fuzz target; cargo fuzz list names them");
     }
     let time = format!("-max_total_time={seconds}");
+    let seed = match chance {
+        Chance::Drawn => "-seed=0", // libFuzzer draws one
+        Chance::Same => "-seed=1",
+    };
     for target in targets {
         println!("fuzz: {target}, {seconds} s");
         let args = [
@@ -55,6 +68,7 @@ pub(crate) fn all(only: Option<&str>, seconds: u32) -> Result<()> {
             target,
             "--",
             &time,
+            seed,
             "-rss_limit_mb=1024",
             "-verbosity=0",
         ];

@@ -129,7 +129,11 @@ fn fuzz_all(long: bool) -> Result<Verdict> {
     if let Some(why) = fuzz::missing() {
         return Ok(Verdict::Skipped(why));
     }
-    passed(fuzz::all(None, if long { 600 } else { fuzz::SECONDS }))
+    passed(if long {
+        fuzz::all(None, 600, fuzz::Chance::Drawn)
+    } else {
+        fuzz::all(None, fuzz::SECONDS, fuzz::Chance::Same)
+    })
 }
 
 /// Real peers on loopback: libtorrent, aria2, transmission and qbittorrent; in the long form also rtorrent,
